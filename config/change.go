@@ -2,6 +2,7 @@ package config
 
 import (
 	"fmt"
+	"slices"
 	"strings"
 )
 
@@ -13,8 +14,20 @@ type Change struct {
 	New      string   `json:"new,omitempty"`
 	Text     string   `json:"text"` // for display, without subject and position: "rateLimit.rate 500 → 1"
 	Class    Class    `json:"class"`
+	Op       Op       `json:"op"`
+	Effect   Effect   `json:"effect"`
 	Position Position `json:"position,omitzero"` // in the new set, or in the old one if the subject was removed
 }
+
+// Op is the kind of a change: its sign in lists.
+type Op string
+
+// The kinds of changes.
+const (
+	OpAdd    Op = "+"
+	OpRemove Op = "-"
+	OpChange Op = "~"
+)
 
 // maxChanges bounds the changes in a short list.
 const maxChanges = 100
@@ -43,6 +56,25 @@ func (c Changes) Pending() Changes {
 		}
 	}
 	return pending
+}
+
+// Neutral reports whether no change can refuse or fail a call.
+func (c Changes) Neutral() bool {
+	return !slices.ContainsFunc(c, func(change Change) bool { return change.Effect != Neutral })
+}
+
+// Signed returns one line for each change, after its signs: + added, - removed, ~ changed, and < wider, > tighter. What takes
+// more than a moment between two calls is behind it: "~ < arith-mul: rateLimit.rate 500 → 900 (policies.yaml:4)".
+func (c Changes) Signed() []string {
+	var lines []string
+	for i := range c {
+		line := string(c[i].Op) + " " + c[i].Effect.Sign() + " " + c[i : i+1].Lines()[0]
+		if c[i].Class != Live {
+			line += ", " + string(c[i].Class)
+		}
+		lines = append(lines, line)
+	}
+	return lines
 }
 
 // String returns all lines as one.
@@ -87,11 +119,20 @@ func withoutParent(before string, c Change) string {
 	return c.Text
 }
 
+// effect returns the effect that all changes have in common, or else Changed.
+func (c Changes) effect() Effect {
+	first := c[0].Effect
+	if slices.ContainsFunc(c, func(change Change) bool { return change.Effect != first }) {
+		return Changed
+	}
+	return first
+}
+
 // Few returns the changes, shortened if there are many.
 func (c Changes) Few() Changes {
 	if len(c) <= maxChanges+1 {
 		return c
 	}
-	more := Change{Text: fmt.Sprintf("and %d more changes", len(c)-maxChanges), Class: c[maxChanges:].Class()}
+	more := Change{Text: fmt.Sprintf("and %d more changes", len(c)-maxChanges), Class: c[maxChanges:].Class(), Op: OpChange, Effect: c[maxChanges:].effect()}
 	return append(c[:maxChanges:maxChanges], more)
 }

@@ -3,7 +3,8 @@
 //
 // Struct tags are the single source: yaml is the key; default, min, max, enum and required define the accepted values;
 // reload is the class of a change, inherited by nested fields; later marks fields that are parsed and rejected as not
-// supported yet; doc is the text of the reference.
+// supported yet; effect says what a larger value does to calls (more: lets more of them through, less: fewer, neutral: neither), and is
+// inherited too; doc is the text of the reference.
 package config
 
 import (

@@ -6,12 +6,13 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Diff returns how next differs from old in meaning: fields by value, defaults included; rules, services and
 // listeners by name. Order, comments and spelling do not count. Possible secrets are never shown.
 func Diff(old, next *Set) Changes {
-	d := &setDiffer{fieldDiffer: fieldDiffer{types: structTypes{}}, old: old.Manifest, next: next.Manifest}
+	d := &setDiffer{fieldDiffer: fieldDiffer{types: structTypes{}}, old: old.Manifest, next: next.Manifest, now: time.Now()}
 	both := d.old != nil && d.next != nil
 	if both {
 		d.manifest()
@@ -28,19 +29,20 @@ func Diff(old, next *Set) Changes {
 type setDiffer struct {
 	fieldDiffer
 	old, next *Manifest
+	now       time.Time
 }
 
 // gateway compares the gateway blocks: routes by path, everything else by value.
-func (d *setDiffer) gateway(class Class) {
+func (d *setDiffer) gateway(how tags) {
 	p, q := d.old.Gateway, d.next.Gateway
-	d.list("gateway.routes", reflect.ValueOf(p.Routes), reflect.ValueOf(q.Routes), pairRoutes(p.Routes, q.Routes), class,
+	d.list("gateway.routes", reflect.ValueOf(p.Routes), reflect.ValueOf(q.Routes), pairRoutes(p.Routes, q.Routes), how,
 		func(v reflect.Value) (subject, title string) {
 			title = "route " + oneLine(v.FieldByName("Path").String())
 			return title, title
 		})
 	p.Routes, q.Routes = nil, nil
 	d.subject, d.at = "", d.next.Position
-	d.values("gateway", reflect.ValueOf(p), reflect.ValueOf(q), class)
+	d.values("gateway", reflect.ValueOf(p), reflect.ValueOf(q), how)
 }
 
 // routeKey identifies a route: a path may have several, for different HTTP methods.
@@ -78,38 +80,39 @@ func (d *setDiffer) manifest() {
 	a, b := reflect.ValueOf(d.old).Elem(), reflect.ValueOf(d.next).Elem()
 	for _, f := range d.types.of(b.Type()).fields {
 		va, vb := a.FieldByIndex(f.index), b.FieldByIndex(f.index)
+		how := tags{}.inside(f)
 		switch f.name {
 		case "policies":
 		case "discovery":
-			d.clusters(f.class)
+			d.clusters(how)
 		case "gateway":
-			d.gateway(f.class)
+			d.gateway(how)
 		case "listeners", "services", "upstreams":
-			d.named(f.name, strings.TrimSuffix(f.name, "s"), va, vb, f.class)
+			d.named(f.name, strings.TrimSuffix(f.name, "s"), va, vb, how)
 		default:
 			d.subject, d.at = "", d.next.Position
-			d.values(f.name, va, vb, f.class)
+			d.values(f.name, va, vb, how)
 		}
 	}
 	d.subject, d.at = "", d.next.Position
 	p, q := d.old.Policies, d.next.Policies
 	p.Rules, q.Rules = nil, nil // compared by name
-	d.values("policies", reflect.ValueOf(p), reflect.ValueOf(q), Live)
+	d.values("policies", reflect.ValueOf(p), reflect.ValueOf(q), tags{class: Live})
 }
 
 // clusters compares the entries of discovery.etcd.
-func (d *setDiffer) clusters(class Class) {
+func (d *setDiffer) clusters(how tags) {
 	of := func(m *Manifest) reflect.Value {
 		if m.Discovery == nil {
 			return reflect.ValueOf([]Etcd(nil))
 		}
 		return reflect.ValueOf(m.Discovery.Etcd)
 	}
-	d.named("discovery.etcd", "discovery", of(d.old), of(d.next), class)
+	d.named("discovery.etcd", "discovery", of(d.old), of(d.next), how)
 }
 
 // named compares two lists of the manifest whose elements have names; what is the word for an element.
-func (d *setDiffer) named(path, what string, old, next reflect.Value, class Class) {
+func (d *setDiffer) named(path, what string, old, next reflect.Value, how tags) {
 	name := func(v reflect.Value) string { return v.FieldByName("Name").String() }
 	before, pairs := map[string]int{}, map[int]int{}
 	for i := range old.Len() {
@@ -120,13 +123,13 @@ func (d *setDiffer) named(path, what string, old, next reflect.Value, class Clas
 			pairs[i] = j
 		}
 	}
-	d.list(path, old, next, pairs, class, func(v reflect.Value) (subject, title string) { return name(v), what + " " + name(v) })
+	d.list(path, old, next, pairs, how, func(v reflect.Value) (subject, title string) { return name(v), what + " " + name(v) })
 }
 
 // list compares two lists of the manifest. pairs maps the index of each element of next to that of its predecessor in old; names
 // returns what a change calls an element as a whole, and before its fields.
 func (d *setDiffer) list(
-	path string, old, next reflect.Value, pairs map[int]int, class Class, names func(reflect.Value) (subject, title string),
+	path string, old, next reflect.Value, pairs map[int]int, how tags, names func(reflect.Value) (subject, title string),
 ) {
 	kept := map[int]bool{}
 	for i := range next.Len() {
@@ -134,18 +137,33 @@ func (d *setDiffer) list(
 		at := path + "[" + strconv.Itoa(i) + "]"
 		j, known := pairs[i]
 		if !known {
-			d.add(Change{Subject: subject, Text: title + " added", Class: class, Position: d.next.Position(at)})
+			d.add(Change{
+				Subject: subject, Text: title + " added", Class: how.class, Position: d.next.Position(at), Op: OpAdd, Effect: presence(path),
+			})
 			continue
 		}
 		kept[j] = true
 		d.subject, d.at = title, func(path string) Position { return d.next.Position(join(at, path)) }
-		d.structs("", old.Index(j), next.Index(i), class)
+		d.structs("", old.Index(j), next.Index(i), how)
 	}
 	for j := range old.Len() {
 		if subject, title := names(old.Index(j)); !kept[j] {
 			at := path + "[" + strconv.Itoa(j) + "]"
-			d.add(Change{Subject: subject, Text: title + " removed", Class: class, Position: d.old.Position(at)})
+			d.add(Change{
+				Subject: subject, Text: title + " removed", Class: how.class, Position: d.old.Position(at), Op: OpRemove,
+				Effect: presence(path).opposite(),
+			})
 		}
+	}
+}
+
+// presence returns the effect of an element of a list of the manifest that is added.
+func presence(path string) Effect {
+	switch path {
+	case "listeners", "services", "gateway.routes":
+		return Wider
+	default:
+		return Changed
 	}
 }
 
@@ -163,16 +181,21 @@ func (d *setDiffer) rules(old, next []Rule) {
 		}
 		if !known {
 			text := strings.TrimPrefix(ruleWord(r), "enforced ") + " " + r.Name + " added"
-			d.add(Change{Subject: r.Name, New: ruleText(r), Text: text, Class: Live, Position: r.Position("")})
+			d.add(Change{Subject: r.Name, New: ruleText(r), Text: text, Class: Live, Position: r.Position(""), Op: OpAdd, Effect: rulePresence(r, d.now)})
 			continue
 		}
 		delete(before, was.Name)
 		d.subject, d.at = r.Name, r.Position
-		d.structs("", reflect.ValueOf(was).Elem(), reflect.ValueOf(r).Elem(), Live)
+		d.rule = newRuleEffect(was, r, d.now)
+		d.structs("", reflect.ValueOf(was).Elem(), reflect.ValueOf(r).Elem(), tags{class: Live})
 	}
+	d.rule = nil
 	for i := range old {
 		if r := &old[i]; before[r.Name] == r {
-			d.add(Change{Subject: r.Name, Old: ruleText(r), Text: ruleWord(r) + " " + r.Name + " removed", Class: Live, Position: r.Position("")})
+			d.add(Change{
+				Subject: r.Name, Old: ruleText(r), Text: ruleWord(r) + " " + r.Name + " removed", Class: Live, Position: r.Position(""),
+				Op: OpRemove, Effect: rulePresence(r, d.now).opposite(),
+			})
 		}
 	}
 }
@@ -209,15 +232,15 @@ func (d *setDiffer) tokens(old, next []Token) {
 		delete(before, key(t))
 		switch {
 		case !known:
-			d.add(Change{Subject: "tokens", Text: t.String() + " added", Class: Live, Position: t.position})
+			d.add(Change{Subject: "tokens", Text: t.String() + " added", Class: Live, Position: t.position, Op: OpAdd, Effect: Wider})
 		case !was.Expires.Equal(t.Expires):
 			d.subject, d.at = t.String(), func(string) Position { return t.position }
-			d.whole("expires", reflect.ValueOf(was.Expires), reflect.ValueOf(t.Expires), Live)
+			d.whole("expires", reflect.ValueOf(was.Expires), reflect.ValueOf(t.Expires), tags{Live, moreIsWider + unsetIsMost, nil})
 		}
 	}
 	for _, t := range old {
 		if _, gone := before[key(t)]; gone {
-			d.add(Change{Subject: "tokens", Text: t.String() + " removed", Class: Live, Position: t.position})
+			d.add(Change{Subject: "tokens", Text: t.String() + " removed", Class: Live, Position: t.position, Op: OpRemove, Effect: Tighter})
 		}
 	}
 }
@@ -227,7 +250,7 @@ func (d *setDiffer) contents(old, next Contents) {
 	for _, f := range d.next.NamedFiles() {
 		was, known := old[f.Path]
 		if is, ok := next[f.Path]; known && ok && !bytes.Equal(was, is) {
-			d.add(Change{Subject: f.Path, Text: f.Path + " content changed", Class: Live, Position: d.next.Position(f.Field)})
+			d.add(Change{Subject: f.Path, Text: f.Path + " content changed", Class: Live, Position: d.next.Position(f.Field), Op: OpChange, Effect: Changed})
 		}
 	}
 }

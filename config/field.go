@@ -29,6 +29,7 @@ type field struct {
 	required  bool
 	later     string // if not supported yet: the alternative, or "true"
 	class     Class
+	effect    string // what a larger value does to calls
 }
 
 // notSupported returns the message for a field that is not supported yet.
@@ -133,6 +134,7 @@ func newField(sf reflect.StructField, name string, index []int) *field {
 		name: name, index: index, typ: sf.Type,
 		doc: sf.Tag.Get("doc"), min: sf.Tag.Get("min"), max: sf.Tag.Get("max"),
 		pattern: sf.Tag.Get("pattern"), scalar: sf.Tag.Get("scalar"), class: Class(sf.Tag.Get("reload")),
+		effect:   sf.Tag.Get("effect"),
 		required: sf.Tag.Get("required") == "true", later: sf.Tag.Get("later"),
 	}
 	f.def, f.hasDef = sf.Tag.Lookup("default")

@@ -15,17 +15,27 @@ type fieldDiffer struct {
 	changes Changes
 	subject string
 	at      func(path string) Position
+	rule    *ruleEffect // nil while other things are compared
 }
 
 func (d *fieldDiffer) add(c Change) { d.changes = append(d.changes, c) }
 
 // changed reports a field of the subject.
-func (d *fieldDiffer) changed(path, old, next string, class Class) {
+func (d *fieldDiffer) changed(path, old, next string, class Class, effect Effect) {
 	text := fmt.Sprintf("%s %s → %s", path, orAbsent(path, old), orAbsent(path, next))
 	if old == "" && next == "" {
 		text = path + " changed"
 	}
-	d.add(Change{Subject: d.subject, Path: path, Old: old, New: next, Text: text, Class: class, Position: d.at(path)})
+	d.add(Change{Subject: d.subject, Path: path, Old: old, New: next, Text: text, Class: class, Position: d.at(path), Op: OpChange, Effect: effect})
+}
+
+// effect returns the effect of a change of a field.
+func (d *fieldDiffer) effect(path string, old, next reflect.Value, how tags) Effect {
+	e := how.of(old, next)
+	if d.rule != nil {
+		e = d.rule.of(path, e)
+	}
+	return e
 }
 
 // orAbsent returns the word for an absent field, which in a match means any.
@@ -40,44 +50,40 @@ func orAbsent(path, s string) string {
 }
 
 // structs compares two structs field by field.
-func (d *fieldDiffer) structs(path string, old, next reflect.Value, class Class) {
+func (d *fieldDiffer) structs(path string, old, next reflect.Value, how tags) {
 	for _, f := range d.types.of(next.Type()).fields {
-		inside := class
-		if f.class != "" {
-			inside = f.class
-		}
-		d.values(join(path, f.name), old.FieldByIndex(f.index), next.FieldByIndex(f.index), inside)
+		d.values(join(path, f.name), old.FieldByIndex(f.index), next.FieldByIndex(f.index), how.inside(f))
 	}
 }
 
 // values compares two values of one type.
-func (d *fieldDiffer) values(path string, old, next reflect.Value, class Class) {
+func (d *fieldDiffer) values(path string, old, next reflect.Value, how tags) {
 	t := next.Type()
 	switch {
 	case t == rawOptionsType:
-		d.options(path, optionsOf(old), optionsOf(next), class)
+		d.options(path, optionsOf(old), optionsOf(next), how)
 	case t.Kind() == reflect.Pointer && isScalar(t.Elem()):
-		d.whole(path, old, next, class)
+		d.whole(path, old, next, how)
 	case t.Kind() == reflect.Pointer && (old.IsNil() || next.IsNil()):
-		d.block(path, old, next, class)
+		d.block(path, old, next, how)
 	case t.Kind() == reflect.Pointer:
-		d.structs(path, old.Elem(), next.Elem(), class)
+		d.structs(path, old.Elem(), next.Elem(), how)
 	case t.Kind() == reflect.Struct && !isScalar(t):
-		d.structs(path, old, next, class)
+		d.structs(path, old, next, how)
 	case t.Kind() == reflect.Map:
-		d.maps(path, old, next, class)
+		d.maps(path, old, next, how)
 	default:
-		d.whole(path, old, next, class)
+		d.whole(path, old, next, how)
 	}
 }
 
 // whole compares two values that are shown as one.
-func (d *fieldDiffer) whole(path string, old, next reflect.Value, class Class) {
+func (d *fieldDiffer) whole(path string, old, next reflect.Value, how tags) {
 	if same(old, next) {
 		return
 	}
 	if a, b := written(d.types, old), written(d.types, next); a != b {
-		d.changed(path, a, b, class)
+		d.changed(path, a, b, how.class, d.effect(path, old, next, how))
 	}
 }
 
@@ -101,20 +107,24 @@ func same(a, b reflect.Value) bool {
 }
 
 // block reports a block that was added or removed.
-func (d *fieldDiffer) block(path string, old, next reflect.Value, class Class) {
+func (d *fieldDiffer) block(path string, old, next reflect.Value, how tags) {
 	switch {
 	case old.IsNil() && next.IsNil():
 	case old.IsNil():
 		added := written(d.types, next)
 		d.add(Change{
-			Subject: d.subject, Path: path, New: added, Text: fmt.Sprintf("%s added %s", path, added), Class: class, Position: d.at(path),
+			Subject: d.subject, Path: path, New: added, Text: fmt.Sprintf("%s added %s", path, added), Class: how.class, Position: d.at(path),
+			Op: OpAdd, Effect: d.effect(path, old, next, how),
 		})
 	default:
-		d.add(Change{Subject: d.subject, Path: path, Old: written(d.types, old), Text: path + " removed", Class: class, Position: d.at(path)})
+		d.add(Change{
+			Subject: d.subject, Path: path, Old: written(d.types, old), Text: path + " removed", Class: how.class, Position: d.at(path),
+			Op: OpRemove, Effect: d.effect(path, old, next, how),
+		})
 	}
 }
 
-func (d *fieldDiffer) maps(path string, old, next reflect.Value, class Class) {
+func (d *fieldDiffer) maps(path string, old, next reflect.Value, how tags) {
 	for _, key := range sortedKeys(old, next) {
 		a, b := "", ""
 		if v := old.MapIndex(key); v.IsValid() {
@@ -124,13 +134,13 @@ func (d *fieldDiffer) maps(path string, old, next reflect.Value, class Class) {
 			b = written(d.types, v)
 		}
 		if a != b {
-			d.changed(join(path, key.String()), a, b, class)
+			d.changed(join(path, key.String()), a, b, how.class, how.unordered())
 		}
 	}
 }
 
 // options compares options of a handler by key.
-func (d *fieldDiffer) options(path string, old, next RawOptions, class Class) {
+func (d *fieldDiffer) options(path string, old, next RawOptions, how tags) {
 	a, _ := old.plain().(map[string]any)
 	b, _ := next.plain().(map[string]any)
 	va, vb := reflect.ValueOf(a), reflect.ValueOf(b)
@@ -139,7 +149,7 @@ func (d *fieldDiffer) options(path string, old, next RawOptions, class Class) {
 		if reflect.DeepEqual(x, y) {
 			continue
 		}
-		d.changed(join(path, key.String()), harmless(key.String(), x), harmless(key.String(), y), class)
+		d.changed(join(path, key.String()), harmless(key.String(), x), harmless(key.String(), y), how.class, how.unordered())
 	}
 }
 

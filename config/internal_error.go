@@ -29,8 +29,8 @@ func Contain(where func() string, f func() error) (err error) {
 	return f()
 }
 
-// InRule returns the rule as the place of an internal error.
-func (r *Rule) InRule() string {
+// InRule returns a rule as the place of an internal error.
+func InRule(r *Rule) string {
 	where := "in rule " + r.Name
 	if at := r.Position(""); !at.IsZero() {
 		where += " (" + at.String() + ")"

@@ -13,9 +13,9 @@ import (
 type Listener struct {
 	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique."`
 	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port or :port."`
-	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" doc:"Protocols; the first byte of a connection selects one."`
+	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" effect:"more" doc:"Protocols; the first byte of a connection selects one."`
 	TLS       *TLS     `yaml:"tls" later:"put a proxy that terminates TLS in front of the listener" doc:"TLS of the listener."`
-	Limits    Limits   `yaml:"limits" reload:"live" doc:"Limits for each peer. A change applies to new connections."`
+	Limits    Limits   `yaml:"limits" reload:"live" effect:"more" doc:"Limits for each peer. A change applies to new connections."`
 
 	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and connections with one are rejected. A change applies to new connections."`
 }
@@ -48,11 +48,11 @@ type Limits struct {
 
 // Auth configures how callers are identified.
 type Auth struct {
-	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" doc:"Ways to identify the caller, in order; the first that succeeds is used. Default: none, every caller is anonymous."`
+	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" effect:"less" doc:"Ways to identify the caller, in order; the first that succeeds is used. Default: none, every caller is anonymous."`
 	MTLS           *MTLS    `yaml:"mtls" later:"callers can be identified by token" doc:"Callers identified by their certificate."`
 	JWT            *JWT     `yaml:"jwt" later:"callers can be identified by token" doc:"Callers identified by a signed token."`
 	Tokens         *Tokens  `yaml:"tokens" doc:"Callers identified by a token from a list."`
-	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
+	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" effect:"more" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
 }
 
 // UnixPeers is the entry in a list of networks for peers of unix listeners.
@@ -106,16 +106,16 @@ func (t *Token) expiry() Expiry {
 // Gateway configures how HTTP callers reach methods.
 type Gateway struct {
 	Routes []Route       `yaml:"routes" doc:"Custom paths for methods."`
-	Get    []string      `yaml:"get" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
+	Get    []string      `yaml:"get" effect:"more" doc:"Methods (Service.Method) that may be called by GET. Default: none."`
 	Remote *Remote       `yaml:"remote" doc:"Routes to services found by discovery. Default: none."`
 	Errors GatewayErrors `yaml:"errors" doc:"What errors reveal."`
 	CORS   CORS          `yaml:"cors" doc:"Which origins may call from a browser, besides the host's own."`
 
 	Metadata map[string]string `yaml:"metadata" doc:"HTTP headers that become metadata of a call: metadata name: header, such as x-tenant: X-Tenant. Rules may then key on metadata.x-tenant. Names that identify the caller and headers of the connection are refused. Default: none; Traceparent, Tracestate and Baggage always do."`
 
-	Hosts []string `yaml:"hosts" pattern:"hostname" doc:"Additional names (orders.example, without port) that listeners on loopback accept in the Host header, besides localhost and IP addresses; 403 for others. This protects against DNS rebinding, where a web page reaches such a listener through the browser of a visitor. Peers in auth.trustedProxies may send any name, and a listener on other addresses, or on all, accepts any name, over loopback too. Default: none."`
+	Hosts []string `yaml:"hosts" pattern:"hostname" effect:"more" doc:"Additional names (orders.example, without port) that listeners on loopback accept in the Host header, besides localhost and IP addresses; 403 for others. This protects against DNS rebinding, where a web page reaches such a listener through the browser of a visitor. Peers in auth.trustedProxies may send any name, and a listener on other addresses, or on all, accepts any name, over loopback too. Default: none."`
 
-	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" doc:"What to do with members of JSON bodies, nested ones too, and query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
+	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" effect:"less" doc:"What to do with members of JSON bodies, nested ones too, and query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
 }
 
 // UnknownReject is the value of Gateway.UnknownFields that rejects unknown fields.
@@ -124,7 +124,7 @@ const UnknownReject = "reject"
 // Route is a custom HTTP path of a method.
 type Route struct {
 	Path    string   `yaml:"path" required:"true" doc:"Path, a pattern of net/http: /v1/mul, /v1/orders/{id}."`
-	Methods []string `yaml:"methods" default:"POST" enum:"GET,POST,PUT,PATCH,DELETE" doc:"HTTP methods."`
+	Methods []string `yaml:"methods" default:"POST" enum:"GET,POST,PUT,PATCH,DELETE" effect:"more" doc:"HTTP methods."`
 	Service string   `yaml:"service" required:"true" doc:"Service that is called."`
 	Method  string   `yaml:"method" required:"true" doc:"Method that is called."`
 }
@@ -132,17 +132,17 @@ type Route struct {
 // Remote lets a gateway reach services of other hosts.
 type Remote struct {
 	Etcd     string   `yaml:"etcd" required:"true" pattern:"name" doc:"Name of an entry of discovery.etcd."`
-	Services []string `yaml:"services" required:"true" pattern:"glob" doc:"Services that may be reached; globs."`
+	Services []string `yaml:"services" required:"true" pattern:"glob" effect:"more" doc:"Services that may be reached; globs."`
 }
 
 // GatewayErrors configures what errors reveal to HTTP callers.
 type GatewayErrors struct {
-	ExposeInternal bool `yaml:"exposeInternal" default:"false" doc:"Show callers the panic message of a handler, over HTTP and rpcx. The text of ordinary errors always reaches them."`
+	ExposeInternal bool `yaml:"exposeInternal" default:"false" effect:"more" doc:"Show callers the panic message of a handler, over HTTP and rpcx. The text of ordinary errors always reaches them."`
 }
 
 // CORS lists the web origins that may call.
 type CORS struct {
-	AllowOrigins []string `yaml:"allowOrigins" doc:"Origins (https://app.example) that may call from a browser, or *. Default: none."`
+	AllowOrigins []string `yaml:"allowOrigins" effect:"more" doc:"Origins (https://app.example) that may call from a browser, or *. Default: none."`
 }
 
 // Admin configures the listener for operators.

@@ -155,7 +155,7 @@ func weakened(old, next *Rule) string {
 			return "matches less than before (match." + field.name + ")"
 		}
 	}
-	if slices.ContainsFunc(n.Except, func(e Exception) bool { return !m.Except.cover(e) }) {
+	if !m.Except.coverAll(n.Except) {
 		return "matches less than before (match.except)"
 	}
 	return ""
@@ -217,6 +217,17 @@ func (l accessIndex) limits(callers Patterns) bool {
 	return slices.ContainsFunc(callers, func(caller string) bool {
 		methods, _ := l.methods(caller)
 		return !coversPatterns(methods, nil)
+	})
+}
+
+// has reports whether an entry matches a call.
+func (l accessIndex) has(caller, method string) bool {
+	matches := func(e *AccessEntry) bool { return anyOr(e.Methods, method) }
+	if slices.ContainsFunc(l.entries[caller], matches) {
+		return true
+	}
+	return slices.ContainsFunc(l.globs, func(g string) bool {
+		return wildcard.Match(g, caller) && slices.ContainsFunc(l.entries[g], matches)
 	})
 }
 

@@ -10,7 +10,7 @@ import (
 
 // Manifest describes a host: easymicro.yaml.
 type Manifest struct {
-	Version   int        `yaml:"version" default:"1" min:"1" max:"1" reload:"live" doc:"Version of this format."`
+	Version   int        `yaml:"version" default:"1" min:"1" max:"1" reload:"live" effect:"neutral" doc:"Version of this format."`
 	Host      Host       `yaml:"host" reload:"live" doc:"Identity of the host, and how it shuts down."`
 	Listeners []Listener `yaml:"listeners" reload:"rolling" doc:"Addresses for calls. Default: one listener, main, on 127.0.0.1:8972 for rpcx and http."`
 	Auth      Auth       `yaml:"auth" reload:"live" doc:"How callers are identified; rules match on it. Without it every caller is anonymous."`
@@ -18,7 +18,7 @@ type Manifest struct {
 	Upstreams []Upstream `yaml:"upstreams" reload:"live" doc:"Services that the handlers call."`
 	Discovery *Discovery `yaml:"discovery" reload:"live" doc:"How services are published and found."`
 	Gateway   Gateway    `yaml:"gateway" reload:"live" doc:"How HTTP callers reach methods, besides the built-in POST /{service}/{method}."`
-	Telemetry Telemetry  `yaml:"telemetry" reload:"live" doc:"Logs, metrics and traces."`
+	Telemetry Telemetry  `yaml:"telemetry" reload:"live" effect:"neutral" doc:"Logs, metrics and traces."`
 	Admin     Admin      `yaml:"admin" reload:"restart" doc:"The listener for operators: status, reload, metrics."`
 	Health    Health     `yaml:"health" reload:"rolling" doc:"A listener for kubelets and scrapers: /livez, /readyz and /metrics only, without a token."`
 	Policies  Policies   `yaml:"policies" reload:"live" doc:"The rules for calls, and their files."`
@@ -42,7 +42,7 @@ func (m *Manifest) Written(path string) bool { return m.at.written(path) }
 // Host configures the identity of a host and how it shuts down.
 type Host struct {
 	Name     string            `yaml:"name" pattern:"hostname" reload:"restart" doc:"Name of the host, unique in the fleet. Default: the machine's host name."`
-	Labels   map[string]string `yaml:"labels" doc:"Free labels, shown in status."`
+	Labels   map[string]string `yaml:"labels" effect:"neutral" doc:"Free labels, shown in status."`
 	Limits   HostLimits        `yaml:"limits" doc:"Limits for all callers together, over all listeners and protocols. A caller that floods the host gets only a part; as much stays free for the others."`
 	Memory   HostMemory        `yaml:"memory" doc:"How much memory the garbage collector lets the process have: GOGC and GOMEMLIMIT, which win when they are set in the environment."`
 	Shutdown Shutdown          `yaml:"shutdown" doc:"How the host drains after SIGTERM."`
@@ -51,7 +51,7 @@ type Host struct {
 
 // HostLimits bounds a host over all its listeners.
 type HostLimits struct {
-	MaxInFlight      int   `yaml:"maxInFlight" default:"20000" min:"1" max:"10000000" doc:"Calls in flight, HTTP/2 streams and one-way calls over HTTP included. Further calls are refused as overloaded."`
+	MaxInFlight      int   `yaml:"maxInFlight" default:"20000" min:"1" max:"10000000" effect:"more" doc:"Calls in flight, HTTP/2 streams and one-way calls over HTTP included. Further calls are refused as overloaded."`
 	MaxBufferedBytes Bytes `yaml:"maxBufferedBytes" min:"1MiB" max:"1TiB" doc:"Memory for partly read frames, unanswered calls, what decoding them allocates, and answers that peers have not read. Default: a quarter of the memory of the control group, or of the machine."`
 }
 
@@ -215,19 +215,19 @@ func (m *Manifest) UpstreamNames() []string {
 // Service is one service of a host.
 type Service struct {
 	Name      string            `yaml:"name" required:"true" pattern:"service" doc:"Name on the wire."`
-	Aliases   []string          `yaml:"aliases" pattern:"service" reload:"live" doc:"Other names of the service; rules and metrics use the main name."`
+	Aliases   []string          `yaml:"aliases" pattern:"service" reload:"live" effect:"more" doc:"Other names of the service; rules and metrics use the main name."`
 	Handler   string            `yaml:"handler" required:"true" pattern:"handler" doc:"Name of the handler in the registry of the binary."`
 	Methods   Methods           `yaml:"methods" reload:"live" doc:"Which methods are served."`
 	Options   RawOptions        `yaml:"options" reload:"live" doc:"Options of the handler, decoded strictly into its own type."`
 	Uses      map[string]string `yaml:"uses" reload:"live" doc:"Upstream for each client that the handler uses."`
 	Publish   *bool             `yaml:"publish" reload:"live" doc:"Publish it, and its aliases, to discovery. Default: true when a discovery has register."`
-	Metadata  map[string]string `yaml:"metadata" reload:"live" doc:"Published to discovery with the service: weight, group and anything else its callers read."`
-	AccessLog bool              `yaml:"accessLog" default:"false" reload:"live" doc:"Log each call."`
+	Metadata  map[string]string `yaml:"metadata" reload:"live" effect:"neutral" doc:"Published to discovery with the service: weight, group and anything else its callers read."`
+	AccessLog bool              `yaml:"accessLog" default:"false" reload:"live" effect:"neutral" doc:"Log each call."`
 }
 
 // Methods selects the methods of a service that are served.
 type Methods struct {
-	Expose []string `yaml:"expose" pattern:"method" doc:"Methods that are served. Default: all."`
+	Expose []string `yaml:"expose" pattern:"method" effect:"more,none" doc:"Methods that are served. Default: all."`
 }
 
 // RawOptions holds the options of a handler until its type is known.

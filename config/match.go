@@ -34,6 +34,11 @@ func (e Exceptions) cover(one Exception) bool {
 	})
 }
 
+// coverAll reports whether the exceptions exclude all calls that the others do.
+func (e Exceptions) coverAll(others Exceptions) bool {
+	return !slices.ContainsFunc(others, func(one Exception) bool { return !e.cover(one) })
+}
+
 // Exception excludes calls from a match: all of its fields must match; an absent field matches any call.
 type Exception struct {
 	Service  Patterns `yaml:"service" pattern:"glob" doc:"Name of the service."`

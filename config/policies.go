@@ -5,13 +5,15 @@ import "cmp"
 // Policies holds the rules and where further ones are loaded from.
 type Policies struct {
 	Rules        []Rule        `yaml:"rules" doc:"Rules in the manifest itself."`
-	Files        []string      `yaml:"files" doc:"Policy files; globs. Names that begin with . or # or end in ~ are not policy files; a pattern that matches nothing is an error."`
-	AllowEmpty   bool          `yaml:"allowEmpty" default:"false" doc:"Accept patterns that match no file. A directory that cannot be read and a dangling link are errors even then."`
-	Fallback     []string      `yaml:"fallback" doc:"Policy files to use at start if the others are invalid; globs."`
-	Watch        Watch         `yaml:"watch" doc:"How changes of the files are detected."`
+	Files        []string      `yaml:"files" effect:"neutral" doc:"Policy files; globs. Names that begin with . or # or end in ~ are not policy files; a pattern that matches nothing is an error."`
+	AllowEmpty   bool          `yaml:"allowEmpty" default:"false" effect:"neutral" doc:"Accept patterns that match no file. A directory that cannot be read and a dangling link are errors even then."`
+	Fallback     []string      `yaml:"fallback" effect:"neutral" doc:"Policy files to use at start if the others are invalid; globs."`
+	Watch        Watch         `yaml:"watch" effect:"neutral" doc:"How changes of the files are detected."`
 	Etcd         *PolicyEtcd   `yaml:"etcd" later:"true" doc:"Rules from etcd."`
-	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" doc:"What to do if the files are invalid at start."`
-	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" doc:"Observe each edit, and undo it when it refuses or fails calls that were served before; or off. Default: on, with the defaults below."`
+	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" effect:"neutral" doc:"What to do if the files are invalid at start."`
+	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" effect:"neutral" doc:"Observe each edit, and undo it when it refuses or fails calls that were served before; or off. Default: on, with the defaults below."`
+	Keep         []string      `yaml:"keep" pattern:"name" effect:"less" doc:"Rules that must exist in every set, enforced for all callers, not expired, and for a method or upstream of this host. A set that breaks that is rejected; the list of the running set counts, too."`
+	Widening     string        `yaml:"widening" default:"warn" enum:"warn,refuse" effect:"less" doc:"What to do about edits that let more callers call more methods, by rules with access or by how callers are identified. warn: tell a caller and a method. refuse: reject them, unless the rule has widen: ok. The value of the running set counts, too."`
 }
 
 // Watch configures how changes of files are noticed.

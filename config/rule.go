@@ -3,7 +3,6 @@ package config
 import (
 	"encoding/json"
 	"fmt"
-	"reflect"
 	"slices"
 	"strings"
 	"time"
@@ -13,19 +12,20 @@ import (
 type Rule struct {
 	Name         string    `yaml:"name" required:"true" pattern:"name" doc:"Name of the rule, unique in the set: its identity across edits, in metrics and in refusals."`
 	Was          string    `yaml:"was" pattern:"name" doc:"Former name: the state of that rule is carried over."`
-	Description  string    `yaml:"description" doc:"Purpose of the rule."`
+	Description  string    `yaml:"description" effect:"neutral" doc:"Purpose of the rule."`
 	Match        Match     `yaml:"match" required:"true" doc:"Calls that the rule applies to; not empty."`
 	Mode         Mode      `yaml:"mode" default:"enforce" enum:"enforce,shadow,off" doc:"enforce, shadow (dry run: evaluated and counted, never enforced) or off."`
 	EnforceShare *Share    `yaml:"enforceShare" min:"0" max:"1" doc:"Ratio of the callers for which the rule is enforced; for the others it is in shadow mode. 0: for none. Default: all."`
 	Expires      time.Time `yaml:"expires" doc:"When the rule expires, such as 2026-12-31T00:00:00Z; there is a warning seven days before, and when it does. Default: never."`
-	AutoRollback string    `yaml:"autoRollback" enum:"off" doc:"off: refusals by this rule are never a reason to roll back."`
+	AutoRollback string    `yaml:"autoRollback" enum:"off" effect:"neutral" doc:"off: refusals by this rule are never a reason to roll back."`
+	Widen        string    `yaml:"widen" enum:"ok" effect:"neutral" doc:"ok: edits that make this rule refuse fewer calls, or remove it, are accepted under policies.widening: refuse."`
 
 	Access           *Access           `yaml:"access" doc:"Which callers may call."`
 	Shed             *Shed             `yaml:"shed" later:"true" doc:"Refuse a growing share of calls when the machine is busy."`
 	RateLimit        *RateLimit        `yaml:"rateLimit" doc:"Limit the rate of calls: a token bucket, refilled evenly at rate/per."`
 	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Stop calls to a failing method or endpoint for a while."`
 	Concurrency      *Concurrency      `yaml:"concurrency" doc:"Limit the calls in flight."`
-	Timeout          *Duration         `yaml:"timeout" min:"1ms" max:"24h" doc:"How long a call may take; never longer than the caller's own deadline."`
+	Timeout          *Duration         `yaml:"timeout" min:"1ms" max:"24h" effect:"more,none" doc:"How long a call may take; never longer than the caller's own deadline."`
 	Retry            *Retry            `yaml:"retry" doc:"Retry failed calls; needs match.upstream."`
 	Hedge            *Hedge            `yaml:"hedge" doc:"Send slow calls a second time; needs match.upstream."`
 	OutlierDetection *OutlierDetection `yaml:"outlierDetection" doc:"Eject endpoints that fail; needs match.upstream."`
@@ -50,6 +50,9 @@ const (
 	Shadow  Mode = "shadow"
 	Off     Mode = "off"
 )
+
+// widenOK is the value of Rule.Widen that accepts edits.
+const widenOK = "ok"
 
 // ClientSide reports whether the rule applies to outgoing calls, and not to incoming ones.
 func (r *Rule) ClientSide() bool { return len(r.Match.Upstream) > 0 }
@@ -94,98 +97,6 @@ func (r *Rule) content() string {
 		return r.Name // equal to itself only
 	}
 	return string(text)
-}
-
-// Same reports whether the rule means the same as another one for a kind of incoming calls that both have.
-func (r *Rule) Same(o *Rule, kind Kind) bool {
-	a, b := r.only(kind), o.only(kind)
-	return reflect.DeepEqual(&a, &b) || a.content() == b.content()
-}
-
-// Equal reports whether the rule means the same as another one in all of its kinds.
-func (r *Rule) Equal(o *Rule) bool {
-	a, b := *r, *o
-	a.path, a.at, b.path, b.at = "", positions{}, "", positions{}
-	return reflect.DeepEqual(&a, &b) || r.content() == o.content()
-}
-
-// ForAll returns the rule, enforced for all calls.
-func (r *Rule) ForAll() *Rule {
-	c := *r
-	c.Match, c.Mode, c.EnforceShare, c.Expires = Match{Service: Patterns{"*"}}, Enforce, nil, time.Time{}
-	if r.ClientSide() {
-		c.Match = Match{Upstream: Patterns{"*"}}
-	}
-	return &c
-}
-
-// Tight returns the rule with limits that a second call at the same time exceeds.
-func (r *Rule) Tight() *Rule {
-	c := *r
-	c.unqueued()
-	if c.RateLimit != nil {
-		c.RateLimit.Burst = 1
-	}
-	if c.Concurrency != nil {
-		c.Concurrency.Max = 1
-	}
-	return &c
-}
-
-// AccessCallers returns the first callers that an access rule names.
-func (r *Rule) AccessCallers() []string {
-	var callers []string
-	if r.Access != nil {
-		for _, list := range [][]AccessEntry{r.Access.Allow, r.Access.Deny} {
-			if len(list) > 0 && len(list[0].Caller) > 0 {
-				callers = append(callers, list[0].Caller[0])
-			}
-		}
-	}
-	return callers
-}
-
-// only returns what some kinds of the rule mean for incoming calls.
-func (r *Rule) only(kinds ...Kind) Rule {
-	c := Rule{Match: r.Match, Mode: r.Mode, EnforceShare: r.EnforceShare, Expires: r.Expires}
-	for _, kind := range kinds {
-		switch kind {
-		case KindAccess:
-			c.Access = r.Access
-		case KindRateLimit:
-			c.RateLimit = r.RateLimit
-		case KindCircuitBreaker:
-			c.CircuitBreaker = r.CircuitBreaker
-		case KindConcurrency:
-			c.Concurrency = r.Concurrency
-		case KindTimeout:
-			c.Timeout = r.Timeout
-		case KindShed, KindRetry, KindHedge, KindOutlierDetection:
-		}
-	}
-	return c
-}
-
-// ForBaseline returns a rule for incoming calls with some of its kinds, that decides without having calls wait.
-func (r *Rule) ForBaseline(kinds []Kind) Rule {
-	c := r.only(kinds...)
-	c.Name, c.path, c.at = r.Name, r.path, r.at
-	c.unqueued()
-	return c
-}
-
-// unqueued changes the limits so that no call waits.
-func (r *Rule) unqueued() {
-	if r.RateLimit != nil {
-		limit := *r.RateLimit
-		limit.OnExceed = OnExceedReject
-		r.RateLimit = &limit
-	}
-	if r.Concurrency != nil {
-		limit := *r.Concurrency
-		limit.Queue = 0
-		r.Concurrency = &limit
-	}
 }
 
 // Expired reports whether the rule has expired.
@@ -243,14 +154,14 @@ type AccessEntry struct {
 
 // RateLimit is a token bucket that is refilled with rate tokens per period and holds at most burst of them.
 type RateLimit struct {
-	Rate         Rate     `yaml:"rate" required:"true" doc:"Calls in each per; from 1 a day to 10^8 a second, fractions allowed."`
-	Per          Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" doc:"Period of rate. Edits keep the tokens in a bucket; a restart of the host fills it, so that a quota (a per of an hour or more) allows up to burst more calls after each restart."`
-	Burst        int64    `yaml:"burst" min:"1" max:"1000000000" doc:"Calls that may arrive at once. Default: the tokens of one per, at least 1."`
+	Rate         Rate     `yaml:"rate" required:"true" effect:"more" doc:"Calls in each per; from 1 a day to 10^8 a second, fractions allowed."`
+	Per          Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" effect:"less" doc:"Period of rate. Edits keep the tokens in a bucket; a restart of the host fills it, so that a quota (a per of an hour or more) allows up to burst more calls after each restart."`
+	Burst        int64    `yaml:"burst" min:"1" max:"1000000000" effect:"more" doc:"Calls that may arrive at once. Default: the tokens of one per, at least 1."`
 	Key          Key      `yaml:"key" pattern:"key" doc:"One bucket for each caller, peer, method or metadata.NAME, or for each combination of a list of them. peer is the address for IPv4 and the /64 for IPv6; peer/56 takes another length. Default: one bucket for all."`
-	MaxKeys      int      `yaml:"maxKeys" default:"10000" min:"1" max:"1000000" doc:"Buckets kept at a time. A bucket is forgotten once it is full again; while none is, new keys share one bucket."`
-	OnMissingKey string   `yaml:"onMissingKey" default:"share" enum:"share,refuse" doc:"Calls without the metadata of the key: share one bucket among all of them, or refuse them."`
-	OnExceed     string   `yaml:"onExceed" default:"reject" enum:"reject,wait" doc:"reject at once, or wait for a token."`
-	MaxWait      Duration `yaml:"maxWait" default:"100ms" min:"1ms" max:"1h" doc:"How long to wait for a token, with onExceed: wait."`
+	MaxKeys      int      `yaml:"maxKeys" default:"10000" min:"1" max:"1000000" effect:"more" doc:"Buckets kept at a time. A bucket is forgotten once it is full again; while none is, new keys share one bucket."`
+	OnMissingKey string   `yaml:"onMissingKey" default:"share" enum:"share,refuse" effect:"less" doc:"Calls without the metadata of the key: share one bucket among all of them, or refuse them."`
+	OnExceed     string   `yaml:"onExceed" default:"reject" enum:"reject,wait" effect:"more" doc:"reject at once, or wait for a token."`
+	MaxWait      Duration `yaml:"maxWait" default:"100ms" min:"1ms" max:"1h" effect:"more" doc:"How long to wait for a token, with onExceed: wait."`
 	Scope        string   `yaml:"scope" default:"host" enum:"host,fleet" laterEnum:"fleet" doc:"fleet: divided by the live hosts of the service."`
 }
 
@@ -279,10 +190,10 @@ const (
 
 // Concurrency bounds the calls in flight, incoming or to an upstream. A call counts once, whatever its attempts.
 type Concurrency struct {
-	Max          int       `yaml:"max" min:"1" max:"1000000" doc:"Maximum number of calls in flight; required."`
-	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" doc:"Calls that may wait, first in, first out. 0: no queue."`
-	QueueTimeout Duration  `yaml:"queueTimeout" default:"1s" min:"1ms" max:"1h" doc:"How long a call may wait."`
-	Adaptive     *Adaptive `yaml:"adaptive" later:"true" doc:"Adjust the limit automatically, instead of max."`
+	Max          int       `yaml:"max" min:"1" max:"1000000" effect:"more" doc:"Maximum number of calls in flight; required."`
+	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" effect:"more" doc:"Calls that may wait, first in, first out. 0: no queue."`
+	QueueTimeout Duration  `yaml:"queueTimeout" default:"1s" min:"1ms" max:"1h" effect:"more" doc:"How long a call may wait."`
+	Adaptive     *Adaptive `yaml:"adaptive" later:"true" effect:"more" doc:"Adjust the limit automatically, instead of max."`
 }
 
 // Adaptive is the range of a limit that adjusts itself.
@@ -293,22 +204,22 @@ type Adaptive struct {
 
 // Shed refuses a growing ratio of calls when the machine is busy.
 type Shed struct {
-	CPUAbove Share `yaml:"cpuAbove" required:"true" min:"0.01" max:"1" doc:"CPU utilization above which calls are refused."`
+	CPUAbove Share `yaml:"cpuAbove" required:"true" min:"0.01" max:"1" effect:"more" doc:"CPU utilization above which calls are refused."`
 }
 
 // CircuitBreaker stops calls to a failing target. At least one of failureRate, consecutiveFailures and slowCallRate
 // is set.
 type CircuitBreaker struct {
 	Window              Duration `yaml:"window" default:"10s" min:"100ms" max:"1h" doc:"Time over which outcomes count."`
-	MinRequests         int      `yaml:"minRequests" default:"20" min:"1" max:"1000000000" doc:"Calls in the window below which the rates do not count."`
-	FailureRate         Share    `yaml:"failureRate" min:"0.0001" max:"1" doc:"Ratio of failures at which it opens. Default: not used."`
-	ConsecutiveFailures int      `yaml:"consecutiveFailures" min:"1" max:"1000000000" doc:"Consecutive failures at which it opens. Default: not used."`
-	SlowCallDuration    Duration `yaml:"slowCallDuration" min:"1ms" max:"24h" doc:"A call that takes this long or longer is slow, whether its handler, a timeout or its caller ends it."`
-	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" doc:"Ratio of slow calls at which it opens; needs slowCallDuration. Default: not used."`
-	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" doc:"How long it stays open before it probes."`
+	MinRequests         int      `yaml:"minRequests" default:"20" min:"1" max:"1000000000" effect:"more" doc:"Calls in the window below which the rates do not count."`
+	FailureRate         Share    `yaml:"failureRate" min:"0.0001" max:"1" effect:"more,none" doc:"Ratio of failures at which it opens. Default: not used."`
+	ConsecutiveFailures int      `yaml:"consecutiveFailures" min:"1" max:"1000000000" effect:"more,none" doc:"Consecutive failures at which it opens. Default: not used."`
+	SlowCallDuration    Duration `yaml:"slowCallDuration" min:"1ms" max:"24h" effect:"more,none" doc:"A call that takes this long or longer is slow, whether its handler, a timeout or its caller ends it."`
+	SlowCallRate        Share    `yaml:"slowCallRate" min:"0.0001" max:"1" effect:"more,none" doc:"Ratio of slow calls at which it opens; needs slowCallDuration. Default: not used."`
+	OpenTimeout         Duration `yaml:"openTimeout" default:"5s" min:"1ms" max:"24h" effect:"less" doc:"How long it stays open before it probes."`
 	HalfOpenRequests    int      `yaml:"halfOpenRequests" default:"3" min:"1" max:"1000000" doc:"Probe calls when half-open; all must succeed."`
 	Scope               string   `yaml:"scope" enum:"method,endpoint,upstream" doc:"What has a breaker of its own; endpoint and upstream need match.upstream. Default: method on a server, endpoint on a client."`
-	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" doc:"Codes that count as failures. Cancelled calls, refusals by a rule, and deadlines that callers set shorter than the rules of this host never count."`
+	FailOn              []string `yaml:"failOn" default:"UNAVAILABLE,DEADLINE_EXCEEDED,INTERNAL" pattern:"code" effect:"less" doc:"Codes that count as failures. Cancelled calls, refusals by a rule, and deadlines that callers set shorter than the rules of this host never count."`
 }
 
 // The scopes of a breaker.

@@ -15,6 +15,7 @@ func validate(r *report) Problems {
 	gatewayChecker{r}.check()
 	hostChecker{r}.check()
 	fileChecker{r}.check()
+	keepChecker{r}.check()
 	checkRules(r)
 	return r.sorted()
 }

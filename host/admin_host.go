@@ -2,11 +2,13 @@ package host
 
 import (
 	"context"
+	"errors"
 	"net/http"
 	"slices"
 	"strconv"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/view"
@@ -109,6 +111,19 @@ func (a *adminHost) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.A
 	return nil, admin.Errorf(admin.CodeRejected, "the files were not applied, r%d keeps running", inForce).
 		WithHelp("fix the files: they are reloaded when saved; if the cause is elsewhere, such as a port in use, run easymicro reload").
 		WithProblems(r.Problems)
+}
+
+// Diff returns how the files differ from what runs.
+func (a *adminHost) Diff(ctx context.Context) (*admin.Difference, error) {
+	if a.reloads.source == nil {
+		return nil, admin.Errorf(admin.CodeRejected, "%v", ErrNoSource)
+	}
+	d, err := a.reloads.diff(ctx)
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		return nil, admin.Errorf(admin.CodeRejected, "the files have problems").
+			WithHelp("fix them: r%d keeps running", a.current.Load().revision).WithProblems(problems.Few())
+	}
+	return d, err
 }
 
 var _ admin.Host = (*adminHost)(nil)

@@ -13,6 +13,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -98,7 +99,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		a.history.amend(u.window.next.revision, func(r *Attempt) { r.Result, r.Why, r.Verdict = ResultRolledBack, u.why, u.verdict })
 	}
 	if prev != nil {
-		r.Changes = admin.Changes(config.Diff(prev.set, next).Few())
+		r.Changes = admin.Changes(g.changes.Few())
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
 	}
 	a.record(r, next)
@@ -135,6 +136,12 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 			}
 		}
 	}
+	if from.undoes == nil {
+		if err := contain(func() error { return judge(prev, g) }); err != nil {
+			a.abandon(steps)
+			return nil, err
+		}
+	}
 	w := a.rollbacks.observe(prev, g, from)
 	a.current.Store(g)
 	commits := []func(){g.policies.Activate} // the limits of state that is shared with calls of the generation before
@@ -168,7 +175,7 @@ func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation,
 	g := &generation{revision: 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name)}
 	if prev != nil {
 		g.revision = prev.revision + 1
-		g.pending = config.Diff(a.first, set).Pending()
+		g.changes, g.pending = config.Diff(prev.set, set), config.Diff(a.first, set).Pending()
 	}
 	return g, nil
 }
@@ -183,6 +190,25 @@ func (a *applier) logInternal(err error) {
 	if internal, ok := errors.AsType[*config.InternalError](err); ok {
 		a.log.Error("internal error", "where", internal.Where, "panic", internal.Value, "stack", internal.Stack)
 	}
+}
+
+// judge returns an error if the edit must not be applied, and adds warnings about it to next.
+func judge(prev, next *generation) error {
+	e := config.Edit{Next: next.set, Changes: next.changes, Targets: targetsOf(next.routes.Targets())}
+	if prev != nil {
+		e.Old = prev.set
+	}
+	problems := e.Judge()
+	next.warnings = append(problems.Warnings(), next.warnings...)
+	return problems.Err()
+}
+
+func targetsOf(methods []policies.Target) []config.Target {
+	list := make([]config.Target, len(methods))
+	for i, t := range methods {
+		list[i] = config.Target(t)
+	}
+	return list
 }
 
 func (a *applier) abandon(steps []step) {

@@ -181,6 +181,7 @@ func (c *checker) compile() {
 		return
 	}
 	c.problems = append(c.problems, snapshot.Unmatched()...)
+	c.problems = append(c.problems, (&config.Edit{Next: c.set, Targets: targetsOf(c.known)}).Judge()...)
 }
 
 // gateway checks that the targets of HTTP routes exist.

@@ -63,6 +63,9 @@ func (f *Files) load(ctx context.Context, read *load.Reading) (*config.Set, erro
 // Load reads the set again.
 func (f *Files) Load(ctx context.Context) (*config.Set, error) { return f.loadAndRemember(ctx, nil) }
 
+// Peek implements peeker.
+func (f *Files) Peek(ctx context.Context) (*config.Set, error) { return f.load(ctx, nil) }
+
 // LoadHashed implements hashLoader.
 func (f *Files) LoadHashed(ctx context.Context, hash string) (*config.Set, error) {
 	f.mu.Lock()

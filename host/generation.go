@@ -31,6 +31,7 @@ type generation struct {
 	admin    http.Handler
 	health   http.Handler
 	warnings config.Problems
+	changes  config.Changes         // from the generation before
 	pending  config.Changes         // that take effect at the next start
 	window   atomic.Pointer[window] // nil: the edit is not observed any more
 }

@@ -78,6 +78,14 @@ func bearer(auth string) string {
 	return auth
 }
 
+// metadataOf returns the metadata as rules see it: over HTTP, names of headers are not case-sensitive.
+func metadataOf(call *wire.Call, req *wire.Frame) getter {
+	if call.Transport() == wire.TransportHTTP {
+		return (*headerNames)(&req.Metadata)
+	}
+	return &req.Metadata
+}
+
 type headerNames wire.Metadata
 
 // Get returns the value of a name, preferably in that very spelling.

@@ -32,6 +32,11 @@ type hashLoader interface {
 	LoadHashed(ctx context.Context, hash string) (*config.Set, error)
 }
 
+// peeker is a Source that can read its set without regard to what is loaded later.
+type peeker interface {
+	Peek(ctx context.Context) (*config.Set, error)
+}
+
 // mountChecker is a Source that can warn about files whose changes are not seen because of how they are mounted.
 type mountChecker interface{ Mounted() config.Problems }
 
@@ -109,6 +114,29 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 	l.loaded(set.Hash)
 	r, err = l.apply(ctx, set, c)
 	return r, "", err
+}
+
+// diff returns how the source differs from what runs, and what would be said about the edit. It changes nothing.
+func (l *reloads) diff(ctx context.Context) (*admin.Difference, error) {
+	load := l.source.Load
+	if p, ok := l.source.(peeker); ok {
+		load = p.Peek
+	}
+	next, err := load(ctx)
+	if err != nil {
+		return nil, err
+	}
+	problems := Check(next, l.registry)
+	if err := problems.Err(); err != nil {
+		return nil, err
+	}
+	g := l.current.Load()
+	changes := config.Diff(g.set, next)
+	e := config.Edit{Old: g.set, Next: next, Changes: changes, Targets: targetsOf(g.routes.Targets())}
+	said := append(config.Lost(g.set, next).Warnings(), e.Judge()...)
+	return &admin.Difference{
+		Revision: g.revision, Hash: g.set.Hash, Desired: next.Hash, Changes: admin.Changes(changes), Problems: said.Few(), Warnings: problems.Few(),
+	}, nil
 }
 
 // loaded tells the watcher which content was read, since the files may have changed after it reported them.

@@ -166,14 +166,6 @@ func (s *serving) compare(w *window, req *wire.Frame) {
 	s.baseline.begin(w, s.wire, s.method, req, s.policy)
 }
 
-// metadataOf returns the metadata as rules see it: over HTTP, names of headers are not case-sensitive.
-func metadataOf(call *wire.Call, req *wire.Frame) getter {
-	if call.Transport() == wire.TransportHTTP {
-		return (*headerNames)(&req.Metadata)
-	}
-	return &req.Metadata
-}
-
 // Expired returns the answer at the deadline, while the handler still runs.
 func (s *serving) Expired() *code.Error {
 	err := s.ticket.Late()

@@ -35,7 +35,7 @@ func NewBaseline(old, next *Snapshot, callers, methods bool) (*Baseline, error) 
 	anew := make(map[config.Kind]bool)
 	for _, r := range next.rules {
 		for _, kind := range r.comparedKinds() {
-			if was := before[r]; was != nil && was.config.Same(r.config, kind) {
+			if was := before[r]; was != nil && config.Same(was.config, r.config, kind) {
 				same[pair{was.name, kind}] = true
 				continue
 			}
@@ -60,7 +60,7 @@ func NewBaseline(old, next *Snapshot, callers, methods bool) (*Baseline, error) 
 			}
 		}
 		if len(kinds) > 0 {
-			rules = append(rules, r.config.ForBaseline(kinds))
+			rules = append(rules, config.ForBaseline(r.config, kinds))
 		}
 	}
 	for _, kind := range [...]config.Kind{config.KindTimeout, config.KindCircuitBreaker} {

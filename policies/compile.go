@@ -17,7 +17,7 @@ import (
 func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (s *Snapshot, err error) {
 	at := "in the rules"
 	err = config.Contain(func() string { return at }, func() error {
-		s, err = compile(rules, targets, prev, o, func(r *config.Rule) { at = r.InRule() })
+		s, err = compile(rules, targets, prev, o, func(r *config.Rule) { at = config.InRule(r) })
 		return err
 	})
 	if err != nil {

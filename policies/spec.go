@@ -3,13 +3,10 @@ package policies
 import (
 	"cmp"
 	"fmt"
-	"math"
 	"net/netip"
 	"slices"
 	"strconv"
 	"time"
-
-	"github.com/cespare/xxhash/v2"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/policies/limit"
@@ -222,27 +219,12 @@ func (r *spec) exceptionsOf(t Target, upstream string) (list []*exception) {
 }
 
 // enforcedFor reports whether the rule is enforced for a call: by its mode, and with enforceShare by the caller, or the peer
-// of anonymous callers. The hash includes the name of the rule, so that rules affect different callers.
+// of anonymous callers.
 func (r *spec) enforcedFor(c *Call) bool {
 	if r.share >= 1 || !r.enforced {
 		return r.enforced
 	}
-	return shareOf(r.name, c) < r.share
-}
-
-// shareOf maps a call to a number from 0 to 1.
-func shareOf(rule string, c *Call) float64 {
-	var d xxhash.Digest
-	d.Reset()
-	_, _ = d.WriteString(rule)
-	_, _ = d.WriteString("\x00")
-	if c.Caller != Anonymous || !c.Peer.IsValid() {
-		_, _ = d.WriteString(c.Caller)
-	} else {
-		addr := c.Peer.As16()
-		_, _ = d.Write(addr[:])
-	}
-	return float64(d.Sum64()>>11) / (math.MaxUint64 >> 11)
+	return config.ShareOf(r.name, c.Caller, c.Peer) < r.share
 }
 
 func (r *spec) shareText() string {

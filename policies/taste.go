@@ -21,13 +21,13 @@ func Taste(rules []config.Rule, prev *Snapshot) error {
 	until := time.Now().Add(tasteFor)
 	for i := range rules {
 		r := &rules[i]
-		if prev != nil && prev.byName[r.Name] != nil && prev.byName[r.Name].config.Equal(r) {
+		if prev != nil && prev.byName[r.Name] != nil && config.Equal(prev.byName[r.Name].config, r) {
 			continue
 		}
 		if time.Now().After(until) {
 			return nil
 		}
-		if err := config.Contain(r.InRule, func() error { return taste(r) }); err != nil {
+		if err := config.Contain(func() string { return config.InRule(r) }, func() error { return taste(r) }); err != nil {
 			return err
 		}
 	}
@@ -36,16 +36,16 @@ func Taste(rules []config.Rule, prev *Snapshot) error {
 
 // taste tries one rule as it is, and with limits that one call reaches.
 func taste(r *config.Rule) error {
-	for _, tried := range []*config.Rule{r.ForAll(), r.ForAll().Tight()} {
+	for _, tried := range []*config.Rule{config.ForAll(r), config.Tight(config.ForAll(r))} {
 		s, err := Compile([]config.Rule{*tried}, []Target{tasted}, nil, Options{})
 		if err != nil {
 			return err
 		}
 		s.Activate()
 		if r.ClientSide() {
-			s.tasteClientSide()
+			tasteClientSide(s)
 		} else {
-			s.tasteIncoming(r)
+			tasteIncoming(s, r)
 		}
 		s.Rules()
 		s.Explain(tasted, "", netip.Addr{})
@@ -56,7 +56,7 @@ func taste(r *config.Rule) error {
 var tasted = Target{Service: "Service", Method: "Method"}
 
 // tasteIncoming has calls of each outcome.
-func (s *Snapshot) tasteIncoming(r *config.Rule) {
+func tasteIncoming(s *Snapshot, r *config.Rule) {
 	g, now := s.Guard(tasted), time.Now()
 	failure := code.Errorf(code.Unavailable, "a failure")
 	ctx, cancel := context.WithTimeout(context.Background(), tasteWait)
@@ -68,7 +68,7 @@ func (s *Snapshot) tasteIncoming(r *config.Rule) {
 	for i := range held {
 		held[i].Done(nil)
 	}
-	for _, caller := range append([]string{Anonymous}, r.AccessCallers()...) {
+	for _, caller := range append([]string{Anonymous}, config.AccessCallers(r)...) {
 		var failed, late, expired Ticket
 		if g.Enter(ctx, &Call{Caller: caller, Peer: netip.IPv6Loopback(), Metadata: tastedMetadata{}, Arrived: now}, &failed) == nil {
 			failed.Done(failure)
@@ -88,7 +88,7 @@ type tastedMetadata struct{}
 func (tastedMetadata) Get(string) string { return "value" }
 
 // tasteClientSide has calls to an upstream that succeed and fail.
-func (s *Snapshot) tasteClientSide() {
+func tasteClientSide(s *Snapshot) {
 	for _, err := range []error{nil, code.Errorf(code.Unavailable, "a failure"), context.DeadlineExceeded} {
 		ctx, cancel := context.WithTimeout(context.Background(), tasteWait)
 		for range 2 {

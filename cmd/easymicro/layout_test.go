@@ -35,7 +35,7 @@ var layout = map[string]row{
 	},
 	"config": {
 		ours:   []string{"wire/code", "wire/wildcard"},
-		others: []string{"go.yaml.in/yaml/v4"},
+		others: []string{"go.yaml.in/yaml/v4", "github.com/cespare/xxhash/v2"},
 	},
 	"registry": {ours: []string{"wire/code"}},
 
@@ -113,8 +113,8 @@ var layout = map[string]row{
 	"host": {
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
-			"wire/client", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/machine", "host/listen", "host/outgoing", "host/route", "host/view",
+			"wire/client", "wire/wildcard", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
+			"host/machine", "host/listen", "host/outgoing", "host/route", "host/traffic", "host/view",
 		},
 		others: []string{"golang.org/x/sync"},
 		tests: []string{

@@ -31,6 +31,8 @@ type Host interface {
 	Revision(ctx context.Context, number int) (*Attempt, error)
 	Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error) // the newest first
 	Reload(ctx context.Context, r ReloadRequest) (*Attempt, error)
+	// Diff returns how the files differ from what runs. If they have problems, the error is CodeRejected.
+	Diff(ctx context.Context) (*Difference, error)
 	// Checks returns the conditions of readiness; the host is ready when all are OK.
 	Checks(ctx context.Context) []Check
 	Metrics() http.Handler

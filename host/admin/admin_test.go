@@ -10,6 +10,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/policies"
 	"go.uber.org/goleak"
 )
@@ -68,6 +69,10 @@ func (h *told) Refusals(_ context.Context, q RefusalQuery) ([]Refusal, error) {
 func (h *told) Reload(_ context.Context, r ReloadRequest) (*Attempt, error) {
 	h.reload = r
 	return &Attempt{Number: 3, Result: "applied"}, h.err
+}
+
+func (h *told) Diff(context.Context) (*Difference, error) {
+	return &Difference{Revision: 3, Changes: Changes{{Subject: "r", Op: config.OpAdd, Effect: config.Tighter}}}, h.err
 }
 
 func (h *told) Metrics() http.Handler {

@@ -164,6 +164,7 @@ func (a *api) routes() []route {
 		{method: get, path: "/api/v1/revisions", serve: a.revisions},
 		{method: get, path: "/api/v1/revisions/{number}", serve: a.revision},
 		{method: get, path: "/api/v1/refusals", params: []string{"caller", "since"}, serve: a.refusals},
+		{method: get, path: "/api/v1/diff", serve: a.diff},
 		{method: http.MethodPost, path: "/api/v1/reload", params: []string{"force"}, serve: a.reload},
 	}
 }
@@ -290,6 +291,15 @@ func (a *api) refusals(r *http.Request, p params) (any, error) {
 	}
 	list, err := a.host.Refusals(r.Context(), RefusalQuery{Caller: p["caller"], Since: since})
 	return named("refusals", list), err
+}
+
+func (a *api) diff(r *http.Request, _ params) (any, error) {
+	d, err := a.host.Diff(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	fill(d)
+	return d, nil
 }
 
 func (a *api) reload(r *http.Request, p params) (any, error) {

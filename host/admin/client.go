@@ -124,6 +124,12 @@ func (c *Client) Reload(ctx context.Context, force bool) (*Attempt, error) {
 	return &rev, c.ask(ctx, http.MethodPost, "/api/v1/reload", v, &rev)
 }
 
+// Diff returns how the files of the host differ from what it runs. If they have problems, the error is an *Error with
+// CodeRejected and the problems.
+func (c *Client) Diff(ctx context.Context) (*Difference, error) {
+	return get[Difference](ctx, c, "/api/v1/diff", nil)
+}
+
 // Ready returns the readiness of the host, with all checks.
 func (c *Client) Ready(ctx context.Context) (*Readiness, error) {
 	return get[Readiness](ctx, c, "/readyz", url.Values{"verbose": {"true"}})

@@ -21,7 +21,7 @@ func TestEveryPathAnswersItsMethodAndNoOther(t *testing.T) {
 		"/livez": "GET", "/readyz": "GET", "/healthz": "GET", "/metrics": "GET",
 		"/api/v1/status": "GET", "/api/v1/services": "GET", "/api/v1/rules": "GET",
 		"/api/v1/explain?service=Arith&method=Mul": "GET", "/api/v1/explain?rule=r": "GET",
-		"/api/v1/revisions": "GET", "/api/v1/revisions/1": "GET", "/api/v1/refusals": "GET", "/api/v1/reload": "POST",
+		"/api/v1/revisions": "GET", "/api/v1/revisions/1": "GET", "/api/v1/refusals": "GET", "/api/v1/diff": "GET", "/api/v1/reload": "POST",
 	}
 	for path, allowed := range paths {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {

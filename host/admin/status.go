@@ -61,19 +61,6 @@ type Policies struct {
 	Fallback    *Fallback   `json:"stand_in,omitempty"`
 }
 
-// Observed is an edit that autoRollback may still undo.
-type Observed struct {
-	Revision     int       `json:"revision"`
-	Baseline     int       `json:"baseline"` // the revision to which it is rolled back
-	Since        time.Time `json:"since"`
-	Until        time.Time `json:"until"`         // if there are enough calls by then
-	Calls        uint64    `json:"calls"`         // that the baseline lets through
-	NewlyRefused uint64    `json:"newly_refused"` // of these
-	Intended     uint64    `json:"intended"`      // refused calls that do not count: by rules for that very caller, or with autoRollback: off
-	MinRequests  int       `json:"min_requests"`
-	Forced       bool      `json:"forced,omitempty"` // it is not undone
-}
-
 // Fallback describes the configuration that runs in place of invalid files.
 type Fallback struct {
 	What     string          `json:"what"` // fallback
@@ -149,6 +136,16 @@ type Attempt struct {
 	Files    []config.File   `json:"files,omitempty"`
 }
 
+// Difference shows how the files of a host differ from what it runs.
+type Difference struct {
+	Revision int             `json:"revision"` // that runs
+	Hash     string          `json:"hash"`     // of what runs
+	Desired  string          `json:"desired"`  // hash of the files
+	Changes  Changes         `json:"changes"`
+	Problems config.Problems `json:"problems"` // of the edit: what it takes away, and lets through; errors would reject it
+	Warnings config.Problems `json:"warnings"` // of the files
+}
+
 // Seconds is a duration whose JSON is a number of seconds.
 type Seconds time.Duration
 
@@ -169,6 +166,9 @@ type Changes config.Changes
 // Class returns the strongest class among the changes.
 func (c Changes) Class() config.Class { return config.Changes(c).Class() }
 
+// Signed returns one line for each change, after its signs.
+func (c Changes) Signed() []string { return config.Changes(c).Signed() }
+
 // Lines returns one line for each change.
 func (c Changes) Lines() []string { return config.Changes(c).Lines() }
 
@@ -177,20 +177,22 @@ func (c Changes) String() string { return config.Changes(c).String() }
 
 // change is the JSON form of a config.Change.
 type change struct {
-	Subject  string       `json:"subject"`
-	Path     string       `json:"path,omitempty"`
-	Old      string       `json:"old,omitempty"`
-	New      string       `json:"new,omitempty"`
-	Class    config.Class `json:"class"`
-	Position string       `json:"position,omitempty"`
-	Text     string       `json:"text"`
+	Subject  string        `json:"subject"`
+	Path     string        `json:"path,omitempty"`
+	Old      string        `json:"old,omitempty"`
+	New      string        `json:"new,omitempty"`
+	Op       config.Op     `json:"op"`
+	Effect   config.Effect `json:"effect"`
+	Class    config.Class  `json:"class"`
+	Position string        `json:"position,omitempty"`
+	Text     string        `json:"text"`
 }
 
 // MarshalJSON implements json.Marshaler.
 func (c Changes) MarshalJSON() ([]byte, error) {
 	var list []change
 	for _, x := range c {
-		list = append(list, change{x.Subject, x.Path, x.Old, x.New, x.Class, x.Position.String(), x.Text})
+		list = append(list, change{x.Subject, x.Path, x.Old, x.New, x.Op, x.Effect, x.Class, x.Position.String(), x.Text})
 	}
 	return json.Marshal(list)
 }
@@ -209,7 +211,9 @@ func (c *Changes) UnmarshalJSON(data []byte) error {
 				at = config.Position{File: x.Position[:colon], Line: n}
 			}
 		}
-		(*c)[i] = config.Change{Subject: x.Subject, Path: x.Path, Old: x.Old, New: x.New, Text: x.Text, Class: x.Class, Position: at}
+		(*c)[i] = config.Change{
+			Subject: x.Subject, Path: x.Path, Old: x.Old, New: x.New, Text: x.Text, Op: x.Op, Effect: x.Effect, Class: x.Class, Position: at,
+		}
 	}
 	return nil
 }

@@ -1,0 +1,151 @@
+package config
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+)
+
+// wideningRefuse is the value of Policies.Widening that rejects edits.
+const wideningRefuse = "refuse"
+
+// keepChecker checks the rules of policies.keep.
+type keepChecker struct{ *report }
+
+func (c keepChecker) check() {
+	var list []string
+	for i := range c.rules {
+		list = append(list, c.rules[i].Name)
+	}
+	for i, name := range c.m.Policies.Keep {
+		path := fmt.Sprintf("policies.keep[%d]", i)
+		at := slices.Index(list, name)
+		if at < 0 {
+			c.manifest(path, "there is no rule %s, and it must be kept", name).Suggestion = Suggest(name, list)
+			continue
+		}
+		r := &c.rules[at]
+		if field, why := unkept(r, c.now); why != "" {
+			c.rule(r, field, "%s, and policies.keep (%s) demands that rule %s is enforced for all callers", why, c.m.Position(path), name)
+		}
+	}
+}
+
+// unkept returns why a rule is not enforced for all callers, and the field.
+func unkept(r *Rule, now time.Time) (field, why string) {
+	switch {
+	case r.Mode == Shadow || r.Mode == Off:
+		return "mode", "is " + string(r.Mode)
+	case r.Expired(now):
+		return "expires", "the rule has expired"
+	case share(r.EnforceShare) < 1:
+		return "enforceShare", "is " + r.EnforceShare.String()
+	}
+	return "", ""
+}
+
+// Edit is a change from one set to the next, to be judged before it is applied.
+type Edit struct {
+	Old, Next  *Set // Old is nil at the start
+	Changes    Changes
+	Targets    []Target // the methods that the host serves once Next is applied
+	AllowWider bool     // by whoever applies it
+}
+
+// Judge returns what speaks against the edit: errors for rules that must be kept (policies.keep) and, under policies.widening:
+// refuse, for calls that it lets through; otherwise warnings of them. The policies of both sets count, whichever are stricter.
+func (e *Edit) Judge() Problems {
+	problems := e.matchless()
+	if e.Old == nil {
+		return problems
+	}
+	problems = append(problems, e.unkept()...)
+	refuse := e.refuses() && !e.AllowWider
+	for _, name := range e.Old.Manifest.Policies.Keep {
+		if !slices.Contains(e.Next.Manifest.Policies.Keep, name) {
+			problems = append(problems, e.wider(e.Next.Manifest.Position("policies.keep").Problem("policies.keep", "wider: rule "+name+" is no longer kept"), refuse,
+				"with policies.widening: warn in an edit before it"))
+		}
+	}
+	w := Widened(e.Old, e.Next, e.Changes, e.Targets)
+	for i := range w.List {
+		way := "widen: ok in rule " + w.List[i].Rule
+		if w.List[i].Rule == "" {
+			way = "policies.widening: warn in an edit before it"
+		}
+		problems = append(problems, e.wider(w.List[i].problem(), refuse && !w.List[i].OK, "with "+way))
+	}
+	if w.Undecided != "" {
+		p := Problem{Message: "it was not decided in full whether more callers may call more methods: " + w.Undecided}
+		problems = append(problems, e.wider(p, refuse && len(w.List) < maxWidenings, "with policies.widening: warn in an edit before it"))
+	}
+	return problems
+}
+
+// refuses reports whether one of the sets refuses edits that let more callers in.
+func (e *Edit) refuses() bool {
+	return e.Old.Manifest.Policies.Widening == wideningRefuse || e.Next.Manifest.Policies.Widening == wideningRefuse
+}
+
+// wider returns a problem as a warning, or as an error that says how the edit may be made.
+func (e *Edit) wider(p Problem, refuse bool, way string) Problem {
+	if p.Warning = !refuse; refuse {
+		p.Message += ": policies.widening is refuse; such an edit is accepted " + way
+	}
+	return p
+}
+
+// unkept returns the rules that the old set keeps and the edit does not.
+func (e *Edit) unkept() (problems Problems) {
+	now := time.Now()
+	for i, name := range e.Old.Manifest.Policies.Keep {
+		if slices.Contains(e.Next.Manifest.Policies.Keep, name) {
+			continue // Validate has checked it
+		}
+		why := fmt.Sprintf("the running policies.keep (%s) names it; take it out there in an edit before this one",
+			e.Old.Manifest.Position(fmt.Sprintf("policies.keep[%d]", i)))
+		r := e.Next.Rule(name)
+		if r == nil {
+			var at Position
+			if was := e.Old.Rule(name); was != nil {
+				at = was.Position("")
+			}
+			problems = append(problems, at.Problem("", "rule "+name+" was removed: "+why))
+		} else if field, what := unkept(r, now); what != "" {
+			problems = append(problems, r.Position(field).Problem(join(r.path, field), what+": "+why))
+		}
+	}
+	return problems
+}
+
+// matchless returns the rules to keep that match no method or upstream of the host.
+func (e *Edit) matchless() (problems Problems) {
+	names := slices.Clone(e.Next.Manifest.Policies.Keep)
+	if e.Old != nil {
+		names = append(names, e.Old.Manifest.Policies.Keep...)
+	}
+	slices.Sort(names)
+	for _, name := range slices.Compact(names) {
+		r := e.Next.Rule(name)
+		if r == nil || e.matches(r) {
+			continue
+		}
+		what := strings.Join(slices.Concat(r.Match.Service, r.Match.Method, r.Match.Upstream), ", ")
+		problems = append(problems, r.Position("match").Problem(join(r.path, "match"),
+			fmt.Sprintf("no method of this host matches (%s), and policies.keep names rule %s", clip(what), name)))
+	}
+	return problems
+}
+
+func (e *Edit) matches(r *Rule) bool {
+	m := e.Next.Manifest
+	switch {
+	case m.Gateway.Remote != nil:
+		return true // any service may appear
+	case r.ClientSide():
+		return slices.ContainsFunc(m.UpstreamNames(), r.Match.Upstream.match)
+	default:
+		return slices.ContainsFunc(e.Targets, func(t Target) bool { return matchesTarget(r, t) })
+	}
+}

@@ -1,0 +1,98 @@
+package config
+
+import (
+	"reflect"
+	"time"
+)
+
+// Same reports whether two rules mean the same for a kind of incoming calls that both have.
+func Same(r, o *Rule, kind Kind) bool {
+	a, b := only(r, kind), only(o, kind)
+	return reflect.DeepEqual(&a, &b) || a.content() == b.content()
+}
+
+// Equal reports whether two rules mean the same in all of their kinds.
+func Equal(r, o *Rule) bool {
+	a, b := *r, *o
+	a.path, a.at, b.path, b.at = "", positions{}, "", positions{}
+	return reflect.DeepEqual(&a, &b) || r.content() == o.content()
+}
+
+// ForAll returns a rule as one enforced for all calls.
+func ForAll(r *Rule) *Rule {
+	c := *r
+	c.Match, c.Mode, c.EnforceShare, c.Expires = Match{Service: Patterns{"*"}}, Enforce, nil, time.Time{}
+	if r.ClientSide() {
+		c.Match = Match{Upstream: Patterns{"*"}}
+	}
+	return &c
+}
+
+// Tight returns a rule with limits that a second call at the same time exceeds.
+func Tight(r *Rule) *Rule {
+	c := *r
+	unqueue(&c)
+	if c.RateLimit != nil {
+		c.RateLimit.Burst = 1
+	}
+	if c.Concurrency != nil {
+		c.Concurrency.Max = 1
+	}
+	return &c
+}
+
+// AccessCallers returns the first callers that an access rule names.
+func AccessCallers(r *Rule) []string {
+	var callers []string
+	if r.Access != nil {
+		for _, list := range [][]AccessEntry{r.Access.Allow, r.Access.Deny} {
+			if len(list) > 0 && len(list[0].Caller) > 0 {
+				callers = append(callers, list[0].Caller[0])
+			}
+		}
+	}
+	return callers
+}
+
+// only returns what some kinds of a rule mean for incoming calls.
+func only(r *Rule, kinds ...Kind) Rule {
+	c := Rule{Match: r.Match, Mode: r.Mode, EnforceShare: r.EnforceShare, Expires: r.Expires}
+	for _, kind := range kinds {
+		switch kind {
+		case KindAccess:
+			c.Access = r.Access
+		case KindRateLimit:
+			c.RateLimit = r.RateLimit
+		case KindCircuitBreaker:
+			c.CircuitBreaker = r.CircuitBreaker
+		case KindConcurrency:
+			c.Concurrency = r.Concurrency
+		case KindTimeout:
+			c.Timeout = r.Timeout
+		case KindShed, KindRetry, KindHedge, KindOutlierDetection:
+		}
+	}
+	return c
+}
+
+// ForBaseline returns a rule for incoming calls with some of its kinds, that decides without having calls wait.
+func ForBaseline(r *Rule, kinds []Kind) Rule {
+	c := only(r, kinds...)
+	c.Name, c.path, c.at = r.Name, r.path, r.at
+	unqueue(&c)
+	return c
+}
+
+// unqueue changes the limits so that no call waits.
+func unqueue(r *Rule) {
+	if r.RateLimit != nil {
+		limit := *r.RateLimit
+		limit.OnExceed = OnExceedReject
+		r.RateLimit = &limit
+	}
+	if r.Concurrency != nil {
+		limit := *r.Concurrency
+		limit.Queue = 0
+		r.Concurrency = &limit
+	}
+}

@@ -1,0 +1,334 @@
+package config
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strings"
+	"time"
+)
+
+// Widening is a call that an edit lets through: the access rules and the identification of callers of the old set refused it.
+type Widening struct {
+	Target
+	Caller   string
+	Peer     netip.Addr // of the caller; zero if addresses do not matter, or it has none
+	Proxy    netip.Addr // through which the call comes; zero if that does not matter
+	Rule     string     // the rule that refused it; empty if another setting changed
+	Cause    string     // what changed: "only-web: mode enforce → shadow"
+	Position Position   // of the change
+	OK       bool       // the rule has widen: ok
+
+	shown string // who makes the call
+}
+
+// String returns "wider: anonymous may now call Arith.Mul (only-web: mode enforce → shadow, 10.yaml:3)".
+func (w *Widening) String() string {
+	cause := w.Cause
+	if !w.Position.IsZero() {
+		cause += ", " + w.Position.String()
+	}
+	return fmt.Sprintf("wider: %s may now call %s (%s)", w.shown, w.Target, cause)
+}
+
+// problem returns the widening as a problem with its position.
+func (w *Widening) problem() Problem {
+	bare := *w
+	bare.Position = Position{}
+	return w.Position.Problem("", bare.String())
+}
+
+// Widenings holds the first few calls that an edit lets through.
+type Widenings struct {
+	List      []Widening
+	Undecided string // why there may be others even if List is empty; empty if there are none
+}
+
+// Bounds of the search for widenings.
+const (
+	maxWidenings     = 5
+	maxWideningSteps = 500_000 // calls that a rule is asked about
+)
+
+// Widened finds calls that next lets through and old refuses, by their enforced access rules and by how they identify callers.
+// changes are those between the sets. targets are the methods of the host; nil decides for the methods that patterns tell apart.
+func Widened(old, next *Set, changes Changes, targets []Target) Widenings {
+	if !slices.ContainsFunc(changes, func(c Change) bool { return c.Effect != Neutral }) {
+		return Widenings{}
+	}
+	now := time.Now()
+	s := &wideningSearch{
+		old: accessAsker{rules: accessRules(old.Rules, now)}, next: accessAsker{rules: accessRules(next.Rules, now)}, changes: changes,
+	}
+	if len(s.old.rules) == 0 {
+		return Widenings{}
+	}
+	changed := s.changedRules(old, next)
+	moved := !slices.Equal(proxiesOf(old), proxiesOf(next))
+	if len(changed) == 0 && !moved && slices.Equal(identified(old, now), identified(next, now)) && open(old.Manifest) == open(next.Manifest) {
+		return Widenings{}
+	}
+	s.u = newUniverse(old, next, slices.Concat(s.old.rules, s.next.rules), targets, now)
+	for _, c := range changed {
+		s.byRule(c)
+	}
+	s.byCaller()
+	if moved {
+		s.byProxy(proxiesOf(old), proxiesOf(next))
+	}
+	return s.found()
+}
+
+// wideningSearch looks for widenings.
+type wideningSearch struct {
+	old, next accessAsker
+	u         *universe
+	changes   Changes
+	list      []Widening
+	steps     int
+}
+
+// changedRule is an access rule with its successor; nil if it was removed.
+type changedRule struct {
+	rule *Rule
+	heir *Rule
+}
+
+// changedRules returns the rules that may refuse less than before, those without widen: ok first.
+func (s *wideningSearch) changedRules(old, next *Set) []changedRule {
+	after := successors(old.Rules, next.Rules)
+	inForce := map[*Rule]bool{}
+	for _, r := range s.next.rules {
+		inForce[r] = true
+	}
+	var list []changedRule
+	for _, r := range s.old.rules {
+		if heir := after[r]; heir == nil || !inForce[heir] || !sameAccess(r, heir) {
+			list = append(list, changedRule{r, heir})
+		}
+	}
+	slices.SortStableFunc(list, func(a, b changedRule) int { return boolInt(a.ok()) - boolInt(b.ok()) })
+	return list
+}
+
+// ok reports whether the rule, or if it was removed its predecessor, has widen: ok.
+func (c changedRule) ok() bool {
+	if c.heir == nil {
+		return c.rule.Widen == widenOK
+	}
+	return c.heir.Widen == widenOK
+}
+
+// done reports whether the search has found enough or taken too long.
+func (s *wideningSearch) done() bool {
+	return len(s.list) >= maxWidenings || s.steps >= maxWideningSteps
+}
+
+// byRule finds a call that a rule refused and that nothing refuses any more.
+func (s *wideningSearch) byRule(changed changedRule) {
+	r, heir := newAccessRule(changed.rule), changed.heir
+	callers := r.mayRefuse(s.u.callers, s.u.known)
+	for _, t := range s.u.targets {
+		if !matchesTarget(r.Rule, t) {
+			continue
+		}
+		for _, caller := range callers {
+			for _, peer := range s.u.peers {
+				if s.done() {
+					return
+				}
+				s.steps++
+				c := &accessCall{t, caller, peer}
+				if !r.refuses(c) || s.next.refuses(c, &s.steps) {
+					continue
+				}
+				w := Widening{Target: t, Caller: caller, Rule: r.Name, OK: changed.ok()}
+				w.setPeer(peer, peer != s.u.peers[0] || usesPeers(changed.rule) || heir != nil && usesPeers(heir))
+				w.Cause, w.Position = s.causeOf(changed.rule, heir)
+				s.list = append(s.list, w)
+				return
+			}
+		}
+	}
+}
+
+// usesPeers reports whether the address of the caller matters to an access rule.
+func usesPeers(r *Rule) bool {
+	return len(r.Match.Peer) > 0 || r.EnforceShare != nil || slices.ContainsFunc(r.Match.Except, func(x Exception) bool { return len(x.Peer) > 0 })
+}
+
+// setPeer sets the address of the caller, and whether the text shows it.
+func (w *Widening) setPeer(peer netip.Addr, matters bool) {
+	w.Peer, w.shown = peer, w.Caller
+	switch {
+	case !matters:
+	case peer.IsValid():
+		w.shown += " from " + peer.String()
+	default:
+		w.shown += " over a unix socket"
+	}
+}
+
+// causeOf returns the change by which a rule became wider.
+func (s *wideningSearch) causeOf(r, heir *Rule) (string, Position) {
+	if heir == nil {
+		return r.Name + " removed", r.Position("")
+	}
+	for _, e := range []Effect{Wider, Changed, Tighter} {
+		for _, c := range s.changes {
+			if c.Effect == e && c.Subject == heir.Name && c.Path != "" {
+				return heir.Name + ": " + clip(c.Text), c.Position
+			}
+		}
+	}
+	return heir.Name + " changed", heir.Position("")
+}
+
+// byCaller finds a call that a caller may make that could not be told from anonymous ones before.
+func (s *wideningSearch) byCaller() {
+	for _, caller := range s.u.fresh {
+		for _, t := range s.u.targets {
+			for _, peer := range s.u.peers {
+				if s.done() {
+					return
+				}
+				s.steps++
+				if s.old.refuses(&accessCall{t, "anonymous", peer}, &s.steps) && !s.next.refuses(&accessCall{t, caller, peer}, &s.steps) {
+					w := Widening{Target: t, Caller: caller}
+					w.setPeer(peer, peer != s.u.peers[0])
+					w.Cause, w.Position = s.causeOfCaller(caller)
+					s.list = append(s.list, w)
+					return
+				}
+			}
+		}
+	}
+}
+
+// causeOfCaller returns the change by which a caller became known.
+func (s *wideningSearch) causeOfCaller(caller string) (string, Position) {
+	for _, c := range s.changes {
+		if token := "token of " + caller; c.Subject == "tokens" && c.Text == token+" added" || c.Subject == token {
+			return strings.TrimPrefix(c.Subject+": ", "tokens: ") + c.Text, c.Position
+		}
+	}
+	return s.setting("auth.")
+}
+
+// setting returns the first change of a setting of the manifest.
+func (s *wideningSearch) setting(prefix string) (string, Position) {
+	for _, c := range s.changes {
+		if c.Subject == "" && strings.HasPrefix(c.Path, prefix) {
+			return clip(c.Text), c.Position
+		}
+	}
+	return prefix + "*", Position{}
+}
+
+// byProxy finds a call that the address of a caller no longer refuses, since another peer is believed about it.
+func (s *wideningSearch) byProxy(old, next []string) {
+	before, after := newProxies(old), newProxies(next)
+	for _, proxy := range s.u.peers {
+		if before.trust(proxy) == after.trust(proxy) {
+			continue
+		}
+		for _, t := range s.u.targets {
+			for _, caller := range slices.Concat(s.u.callers, s.u.fresh) {
+				for _, client := range s.u.peers {
+					if s.done() {
+						return
+					}
+					s.steps++
+					was, is := &accessCall{t, s.u.before(caller), client}, &accessCall{t, caller, proxy}
+					if after.trust(proxy) {
+						was.peer, is.peer = proxy, client
+					}
+					if !client.IsValid() || !s.old.refuses(was, &s.steps) || s.next.refuses(is, &s.steps) {
+						continue
+					}
+					w := Widening{Target: t, Caller: caller, Proxy: proxy}
+					w.setPeer(client, true)
+					w.shown += " behind the proxy " + proxyText(proxy)
+					w.Cause, w.Position = s.setting("auth.trustedProxies")
+					s.list = append(s.list, w)
+					return
+				}
+			}
+		}
+	}
+}
+
+func proxyText(proxy netip.Addr) string {
+	if !proxy.IsValid() {
+		return "on a unix socket"
+	}
+	return proxy.String()
+}
+
+// proxies are the peers whose X-Forwarded-For counts.
+type proxies struct {
+	networks []netip.Prefix
+	unix     bool
+}
+
+func newProxies(list []string) proxies {
+	return proxies{parseNetworks(list), slices.Contains(list, UnixPeers)}
+}
+
+func (p *proxies) trust(peer netip.Addr) bool {
+	if !peer.IsValid() {
+		return p.unix
+	}
+	return inNetworks(p.networks, peer)
+}
+
+func (s *wideningSearch) found() Widenings {
+	w := Widenings{List: s.list}
+	switch {
+	case len(s.list) >= maxWidenings:
+		w.Undecided = fmt.Sprintf("there may be more than these %d", maxWidenings)
+	case s.steps >= maxWideningSteps:
+		w.Undecided = "there are too many callers, methods and rules to compare all of them"
+	case s.u.partial:
+		w.Undecided = "the patterns of the rules overlap in too many ways to compare all calls"
+	}
+	return w
+}
+
+// accessAsker asks the rules for access of one set.
+type accessAsker struct {
+	rules    []*Rule
+	compiled map[*Rule]*accessRule
+	byTarget map[Target][]*accessRule
+}
+
+// refuses reports whether a rule refuses a call. It adds what it asks to steps.
+func (a *accessAsker) refuses(c *accessCall, steps *int) bool {
+	list, known := a.byTarget[c.Target]
+	if !known {
+		*steps += len(a.rules) / 8 // which is quicker
+		for _, r := range a.rules {
+			if matchesTarget(r, c.Target) {
+				list = append(list, a.compile(r))
+			}
+		}
+		if a.byTarget == nil {
+			a.byTarget = map[Target][]*accessRule{}
+		}
+		a.byTarget[c.Target] = list
+	}
+	return slices.ContainsFunc(list, func(r *accessRule) bool {
+		*steps++
+		return r.refuses(c)
+	})
+}
+
+func (a *accessAsker) compile(r *Rule) *accessRule {
+	if a.compiled == nil {
+		a.compiled = map[*Rule]*accessRule{}
+	}
+	if a.compiled[r] == nil {
+		a.compiled[r] = newAccessRule(r)
+	}
+	return a.compiled[r]
+}
