@@ -110,6 +110,11 @@ const (
 	ResultUnchanged = "unchanged"
 )
 
+// Verdicts on revisions that were in force for a while.
+const (
+	VerdictKept = "kept"
+)
+
 // Attempt is one attempt to change what runs, and its result. Number is the revision in force after it.
 type Attempt struct {
 	Number   int             `json:"revision"`
@@ -117,7 +122,10 @@ type Attempt struct {
 	At       time.Time       `json:"at"`
 	Source   string          `json:"source"` // a Source constant
 	Who      string          `json:"who,omitempty"`
-	Result   string          `json:"result"` // a Result constant
+	Why      string          `json:"why,omitempty"`
+	Result   string          `json:"result"`              // a Result constant
+	Verdict  string          `json:"verdict,omitempty"`   // a Verdict constant; empty until the revision was watched for long enough
+	Pinned   string          `json:"pinned_to,omitempty"` // hash of the files that the revision overrides: it stays while they have that hash
 	Took     Seconds         `json:"took_seconds,omitempty"`
 	Rules    int             `json:"rules"`
 	Error    string          `json:"error,omitempty"`    // reason for the rejection, unless Problems has it
@@ -125,6 +133,12 @@ type Attempt struct {
 	Changes  Changes         `json:"changes,omitempty"`
 	Warnings config.Problems `json:"warnings,omitempty"`
 	Files    []config.File   `json:"files,omitempty"`
+}
+
+// FileText is a file of a revision with its text.
+type FileText struct {
+	config.File
+	Text string `json:"text"`
 }
 
 // Seconds is a duration whose JSON is a number of seconds.
