@@ -72,7 +72,7 @@ type Policies struct {
 	Fallback     []string      `yaml:"fallback" doc:"Policy files to use at start if the others are invalid; globs."`
 	Watch        Watch         `yaml:"watch" doc:"How changes of the files are detected."`
 	Etcd         *PolicyEtcd   `yaml:"etcd" later:"true" doc:"Rules from etcd."`
-	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" doc:"What to do if the files are invalid at start."`
+	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" doc:"What to do if the files are invalid at start. lastGood: start from the last set that was in force for 10 s without a crash, which needs host.state. If there is none, or with fail, fallback is tried."`
 	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" later:"true" doc:"Roll back automatically when a change refuses calls that were allowed before. Default: off."`
 }
 

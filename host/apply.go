@@ -13,6 +13,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -36,6 +37,7 @@ type applier struct {
 	first     *config.Set // of the start, whose restart-class settings stay in force
 	onAttempt func(Attempt)
 	history   history
+	memory    *memory                     // nil: nothing outlives the process
 	waiting   atomic.Pointer[waitingEdit] // nil: none
 
 	draining    atomic.Bool
@@ -132,7 +134,7 @@ func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation,
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
-	g := &generation{revision: 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name)}
+	g := &generation{revision: a.memory.number() + 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name)}
 	if prev != nil {
 		g.revision = prev.revision + 1
 		g.pending = config.Diff(a.first, set).Pending()
@@ -206,12 +208,31 @@ func (a *applier) rejected(hash string, files []config.File, from trigger, err e
 
 // record keeps, logs and reports an attempt. set is the one that was applied.
 func (a *applier) record(r Attempt, set *config.Set) {
-	a.history.add(historyEntry{r, set})
+	a.remember(&r, set)
 	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(r), At: r.At})
 	a.logAttempt(r)
 	if a.onAttempt != nil {
 		a.onAttempt(r)
 	}
+}
+
+// remember adds an attempt to the history, and to that on disk.
+func (a *applier) remember(r *Attempt, set *config.Set) {
+	keep, s := view.RevisionsKept, a.first.Manifest.Host.State
+	if g := a.current.Load(); g != nil {
+		s = g.set.Manifest.Host.State
+	}
+	if s != nil {
+		keep = s.History
+	}
+	a.history.limit(keep)
+	a.memory.add(r, set, keep)
+	if set != nil && set.Texts != nil {
+		without := *set
+		without.Texts = nil
+		set = &without
+	}
+	a.history.add(historyEntry{*r, set})
 }
 
 // inSync reports whether the running configuration matches the files after the last attempt.

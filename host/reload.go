@@ -89,7 +89,7 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 		l.setWaiting(nil)
 		r, err = l.recordRejected(c, err)
 		return r, "", err
-	case set.Hash == running.Hash && !c.force:
+	case set.Hash == running.DesiredHash() && !c.force:
 		l.setWaiting(nil)
 		l.loaded(set.Hash)
 		return l.unchanged(set, c), "", nil
@@ -102,6 +102,9 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 	}
 	l.setWaiting(nil)
 	l.loaded(set.Hash)
+	if c.force {
+		l.memory.forget(set)
+	}
 	r, err = l.apply(ctx, set, c)
 	return r, "", err
 }
@@ -216,7 +219,7 @@ func newReloads(c *applier, source Source) *reloads {
 		return l.source.Dirs()
 	}
 	l.watcher = watch.New(watch.Options{
-		Dirs: dirs, Hash: l.source.Hash, Known: l.first.Hash, Timing: l.watchTiming, Logger: l.log,
+		Dirs: dirs, Hash: l.source.Hash, Known: l.first.DesiredHash(), Timing: l.watchTiming, Logger: l.log,
 	})
 	return l
 }

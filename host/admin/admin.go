@@ -29,7 +29,8 @@ type Host interface {
 	ExplainRule(ctx context.Context, name string, revision int) (*RuleExplanation, error)
 	Revisions(ctx context.Context) ([]Attempt, error) // the newest first
 	Revision(ctx context.Context, number int) (*Attempt, error)
-	Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error) // the newest first
+	RevisionFiles(ctx context.Context, number int) ([]FileText, error) // the manifest first
+	Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error)   // the newest first
 	Reload(ctx context.Context, r ReloadRequest) (*Attempt, error)
 	// Checks returns the conditions of readiness; the host is ready when all are OK.
 	Checks(ctx context.Context) []Check
