@@ -8,6 +8,7 @@
 package config
 
 import (
+	"cmp"
 	"fmt"
 	"log/slog"
 	"path/filepath"
@@ -27,11 +28,15 @@ type Set struct {
 	Env      func(name string) (string, bool) // looks up ${VAR} in files read later; nil is the environment
 	Warnings Problems
 
-	// Fallback names what replaces invalid files, Rejected holds their problems, and Desired the files that the set would
-	// have had. They are empty when the set is made of the files themselves.
+	// Texts holds the contents of Files by hash if the manifest has host.state; else it is nil.
+	Texts map[string][]byte
+
+	// Fallback names what replaces invalid files, Rejected holds their problems, Desired the files that the set would have
+	// had, and Replaces their hash. They are empty when the set is made of the files themselves.
 	Fallback string
 	Rejected Problems
 	Desired  []File
+	Replaces string
 
 	checked *Set // the set itself once it is checked
 }
@@ -73,6 +78,9 @@ func (s *Set) Path(path string) string {
 	}
 	return filepath.Join(s.Dir, path)
 }
+
+// DesiredHash returns the hash of the content of the files, whether or not the set is made of them.
+func (s *Set) DesiredHash() string { return cmp.Or(s.Replaces, s.Hash) }
 
 // Rule returns the rule of a name; nil if there is none.
 func (s *Set) Rule(name string) *Rule {

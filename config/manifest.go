@@ -46,7 +46,7 @@ type Host struct {
 	Limits   HostLimits        `yaml:"limits" doc:"Limits for all callers together, over all listeners and protocols. A caller that floods the host gets only a part; as much stays free for the others."`
 	Memory   HostMemory        `yaml:"memory" doc:"How much memory the garbage collector lets the process have: GOGC and GOMEMLIMIT, which win when they are set in the environment."`
 	Shutdown Shutdown          `yaml:"shutdown" doc:"How the host drains after SIGTERM."`
-	State    *State            `yaml:"state" later:"true" doc:"Where the last good configuration and the history are kept. Default: in memory only."`
+	State    *State            `yaml:"state" reload:"restart" doc:"Where the history, with the texts of the files, and the last good sets are kept over restarts. Default: in memory only."`
 }
 
 // HostLimits bounds a host over all its listeners.
@@ -69,9 +69,12 @@ type Shutdown struct {
 
 // State configures where a host keeps its state.
 type State struct {
-	Dir     string `yaml:"dir" required:"true" reload:"restart" doc:"Directory for the state."`
-	History int    `yaml:"history" default:"50" min:"1" max:"10000" doc:"How many revisions are kept."`
+	Dir     string `yaml:"dir" required:"true" doc:"Directory for the state, one for each host. It is created if it is missing, readable by its owner only. It holds the texts of the manifest, the policy files and the token file, never those of keys and passwords."`
+	History int    `yaml:"history" default:"50" min:"1" max:"10000" reload:"live" doc:"How many attempts to change the configuration are kept, rejected ones included."`
 }
+
+// OnBadStartLastGood is the value of policies.onBadStart for a start from the last good set.
+const OnBadStartLastGood = "lastGood"
 
 // NamedFile is a file named by a field of the manifest.
 type NamedFile struct {

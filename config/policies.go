@@ -10,7 +10,7 @@ type Policies struct {
 	Fallback     []string      `yaml:"fallback" effect:"neutral" doc:"Policy files to use at start if the others are invalid; globs."`
 	Watch        Watch         `yaml:"watch" effect:"neutral" doc:"How changes of the files are detected."`
 	Etcd         *PolicyEtcd   `yaml:"etcd" later:"true" doc:"Rules from etcd."`
-	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" laterEnum:"lastGood" effect:"neutral" doc:"What to do if the files are invalid at start."`
+	OnBadStart   string        `yaml:"onBadStart" default:"fail" enum:"fail,lastGood" effect:"neutral" doc:"What to do if the files are invalid at start. lastGood: start from the last set that was in force for 10 s without a crash, which needs host.state. If there is none, or with fail, fallback is tried."`
 	AutoRollback *AutoRollback `yaml:"autoRollback" scalar:"off" effect:"neutral" doc:"Observe each edit, and undo it when it refuses or fails calls that were served before; or off. Default: on, with the defaults below."`
 	Keep         []string      `yaml:"keep" pattern:"name" effect:"less" doc:"Rules that must exist in every set, enforced for all callers, not expired, and for a method or upstream of this host. A set that breaks that is rejected; the list of the running set counts, too."`
 	Widening     string        `yaml:"widening" default:"warn" enum:"warn,refuse" effect:"less" doc:"What to do about edits that let more callers call more methods, by rules with access or by how callers are identified. warn: tell a caller and a method. refuse: reject them, unless the rule has widen: ok. The value of the running set counts, too."`

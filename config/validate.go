@@ -35,6 +35,9 @@ func (c hostChecker) check() {
 	if d := c.m.Host.Shutdown; d.DrainDelay != nil && *d.DrainDelay > d.GracePeriod {
 		c.manifest("host.shutdown.drainDelay", "%s is longer than gracePeriod (%s), which includes it", *d.DrainDelay, d.GracePeriod)
 	}
+	if c.m.Policies.OnBadStart == OnBadStartLastGood && c.m.Host.State == nil {
+		c.manifest("policies.onBadStart", "lastGood needs host.state, where good sets are kept")
+	}
 	if m := c.m.Host.Memory; m.MinHeap != nil && m.Limit > 0 && int64(*m.MinHeap) > int64(m.Limit) {
 		c.manifest("host.memory.minHeap", "%s is above limit (%s)", *m.MinHeap, m.Limit)
 	}

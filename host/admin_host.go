@@ -86,6 +86,23 @@ func (a *adminHost) Revision(_ context.Context, number int) (*admin.Attempt, err
 	return &r.Attempt, nil
 }
 
+// RevisionFiles returns the files of a revision with their texts.
+func (a *adminHost) RevisionFiles(ctx context.Context, number int) ([]admin.FileText, error) {
+	r, err := a.Revision(ctx, number)
+	if err != nil {
+		return nil, err
+	}
+	texts, err := a.applier.memory.texts(r)
+	if err != nil {
+		return nil, admin.Errorf(admin.CodeNotFound, "the files of revision %d are not known: %v", number, err)
+	}
+	list := make([]admin.FileText, 0, len(r.Files))
+	for _, f := range r.Files {
+		list = append(list, admin.FileText{File: f, Text: string(texts[f.Path])})
+	}
+	return list, nil
+}
+
 // Refusals returns the last refusals, the newest first.
 func (a *adminHost) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.Refusal, error) {
 	var list []admin.Refusal
@@ -178,6 +195,12 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	}
 	if h := a.applier.rollbacks.held.Load(); h != nil {
 		s.Policies.Desired.Hash, s.Policies.Held = h.hash, h.why
+	}
+	if g.set.Replaces != "" && last.Hash == g.set.Hash {
+		s.Policies.Desired.Hash = g.set.Replaces
+	}
+	if w := a.applier.memory.warning(); w != nil {
+		s.Warnings = append(slices.Clip(s.Warnings), *w)
 	}
 	if w := a.applier.waiting.Load(); w != nil {
 		s.Policies.Desired.Hash, s.Policies.Waiting = w.hash, w.why

@@ -13,6 +13,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 )
@@ -40,6 +41,7 @@ type applier struct {
 	first     *config.Set // of the start, whose restart-class settings stay in force
 	onAttempt func(Attempt)
 	history   history
+	memory    *memory                     // nil: nothing outlives the process
 	waiting   atomic.Pointer[waitingEdit] // nil: none
 	rollbacks *rollbacks
 
@@ -57,6 +59,7 @@ type trigger struct {
 	hash     string // of the content that the watcher has just read
 	doubtful string // hash of a content that removes much: it is applied if it is still there
 	undoes   *undoing
+	holds    *heldFiles // that the set is applied in place of
 }
 
 // waitingEdit is an edit that removes much protection, and is applied if it stays the same.
@@ -92,17 +95,18 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		Took: admin.Seconds(time.Since(begin)), Rules: len(next.Rules), Files: next.Files,
 		Warnings: g.warnings.Few(),
 	}
-	a.rollbacks.held.Store(nil)
-	if u := from.undoes; u != nil {
-		r.Why = u.why
-		a.rollbacks.held.Store(&heldFiles{u.window.hash, u.why})
-		a.history.amend(u.window.next.revision, func(r *Attempt) { r.Result, r.Why, r.Verdict = ResultRolledBack, u.why, u.verdict })
+	a.rollbacks.held.Store(from.holds)
+	if h := from.holds; h != nil {
+		r.Why, r.Pinned = h.why, h.hash
 	}
 	if prev != nil {
 		r.Changes = admin.Changes(g.changes.Few())
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
 	}
 	a.record(r, next)
+	if u := from.undoes; u != nil {
+		a.amend(u.window.next.revision, func(r *Attempt) { r.Result, r.Why, r.Verdict = ResultRolledBack, from.holds.why, u.verdict })
+	}
 	return r, nil
 }
 
@@ -172,7 +176,7 @@ func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation,
 	if err != nil {
 		return nil, err
 	}
-	g := &generation{revision: 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name)}
+	g := &generation{revision: a.memory.number() + 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name)}
 	if prev != nil {
 		g.revision = prev.revision + 1
 		g.changes, g.pending = config.Diff(prev.set, set), config.Diff(a.first, set).Pending()
@@ -278,12 +282,37 @@ func (a *applier) rejected(hash string, files []config.File, from trigger, err e
 
 // record keeps, logs and reports an attempt. set is the one that was applied.
 func (a *applier) record(r Attempt, set *config.Set) {
-	a.history.add(historyEntry{r, set})
+	a.remember(&r, set)
 	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(r), At: r.At})
 	a.logAttempt(r)
 	if a.onAttempt != nil {
 		a.onAttempt(r)
 	}
+}
+
+// amend changes the record of a revision.
+func (a *applier) amend(number int, change func(*Attempt)) {
+	a.history.amend(number, change)
+	a.memory.amend(number, change)
+}
+
+// remember adds an attempt to the history, and to that on disk.
+func (a *applier) remember(r *Attempt, set *config.Set) {
+	keep, s, observed := view.RevisionsKept, a.first.Manifest.Host.State, false
+	if g := a.current.Load(); g != nil {
+		s, observed = g.set.Manifest.Host.State, g.window.Load() != nil
+	}
+	if s != nil {
+		keep = s.History
+	}
+	a.history.limit(keep)
+	a.memory.add(r, set, keep, observed)
+	if set != nil && set.Texts != nil {
+		without := *set
+		without.Texts = nil
+		set = &without
+	}
+	a.history.add(historyEntry{*r, set})
 }
 
 // inSync reports whether the running configuration matches the files after the last attempt.

@@ -38,3 +38,11 @@ func AdminOf(h *Host) admin.Host { return h.adminHost }
 
 // SecondLookAfter is how long a host that does not run yet waits before it looks again at an edit that takes much away.
 func SecondLookAfter(h *Host, d time.Duration) { h.reloads.secondLookAfter = d }
+
+// GoodAfter sets how long a revision that is applied from now on must be in force to be good.
+func GoodAfter(h *Host, d time.Duration) {
+	m := h.applier.memory
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.good = d
+}

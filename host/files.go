@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io/fs"
 	"maps"
+	"path/filepath"
 	"slices"
 	"sync"
 	"time"
@@ -35,10 +36,13 @@ type Files struct {
 }
 
 // LoadFiles reads the set of the manifest at path, to Open a host with, and returns it with the Source that follows it.
-// The error is config.Problems when the files are wrong.
+// If the files are wrong and policies.onBadStart is lastGood, the set is the last good one. The error is config.Problems when the files are wrong.
 func LoadFiles(path string, o load.Options) (*config.Set, *Files, error) {
 	f := &Files{path: path, o: o, gate: new(files.Gate)}
 	set, err := f.load(context.Background(), nil)
+	if good := lastGood(f, filepath.Dir(path), set, err); good != nil {
+		set, err = good, nil
+	}
 	if err != nil {
 		return nil, nil, err
 	}
@@ -57,6 +61,15 @@ func (f *Files) load(ctx context.Context, read *load.Reading) (*config.Set, erro
 			set.Warnings = append(set.Warnings, mounted(set, at)...)
 		}
 		return set, err
+	})
+}
+
+// LoadKept makes a set of texts that were kept, by path as shown. Keys, passwords and certificates are read anew.
+func (f *Files) LoadKept(texts map[string][]byte) (*config.Set, error) {
+	return files.Through(context.Background(), f.gate, func(at func(string)) (*config.Set, error) {
+		o := f.o
+		o.At, o.Kept, o.Reload, o.RetryAfter = at, texts, true, 0
+		return load.Load(f.path, o)
 	})
 }
 

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"slices"
 	"sync"
 	"time"
@@ -35,7 +36,7 @@ const (
 	historyRules = 128 << 20 // for rules, which are kept to be explained
 )
 
-// historyEntry is an attempt with the set that it applied; nil if none.
+// historyEntry is an attempt with the set that it applied, without its texts; nil if none, or of a process before.
 type historyEntry struct {
 	Attempt
 	set *config.Set
@@ -44,6 +45,7 @@ type historyEntry struct {
 // history keeps the last attempts.
 type history struct {
 	mu          sync.Mutex
+	keep        int            // how many; 0 is view.RevisionsKept
 	list        []historyEntry // the oldest first
 	last        historyEntry   // the last one, unchanged ones included
 	lastApplied historyEntry   // the last that was applied, which stays however many are rejected
@@ -60,7 +62,25 @@ func (h *history) add(r historyEntry) {
 		h.lastApplied = r
 	}
 	h.list = append(h.list, r)
-	h.list = slices.Delete(h.list, 0, tooOld(h.list))
+	h.list = slices.Delete(h.list, 0, h.tooOld())
+}
+
+// restore puts the attempts of processes before in front.
+func (h *history) restore(before []Attempt) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	list := make([]historyEntry, 0, len(before))
+	for _, r := range before {
+		list = append(list, historyEntry{Attempt: r})
+	}
+	h.list = append(list, h.list...)
+}
+
+// limit sets how many attempts are kept.
+func (h *history) limit(keep int) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	h.keep = keep
 }
 
 // amend changes the attempt that made a revision.
@@ -80,12 +100,13 @@ func (h *history) amend(number int, change func(*Attempt)) {
 }
 
 // tooOld returns how many of the oldest attempts exceed the bounds. The last one is always kept.
-func tooOld(list []historyEntry) int {
+func (h *history) tooOld() int {
+	list, keep := h.list, cmp.Or(h.keep, view.RevisionsKept)
 	texts, rules := 0, 0
 	for i := len(list) - 1; i >= 0; i-- {
 		texts += list[i].textBytes()
 		rules += list[i].Rules * ruleBytes
-		if i < len(list)-1 && (len(list)-i > view.RevisionsKept || texts > historyBytes || rules > historyRules) {
+		if i < len(list)-1 && (len(list)-i > keep || texts > historyBytes || rules > historyRules) {
 			return i + 1
 		}
 	}
@@ -140,7 +161,7 @@ func (h *history) applied(number int) (historyEntry, bool) {
 // set returns the set of a revision and when it was applied. It is a view.History.
 func (h *history) set(number int) (*config.Set, time.Time, bool) {
 	a, ok := h.applied(number)
-	return a.set, a.At, ok
+	return a.set, a.At, ok && a.set != nil
 }
 
 func (h *history) latest() Attempt {

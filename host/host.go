@@ -6,11 +6,9 @@
 package host
 
 import (
-	"cmp"
 	"context"
 	"log/slog"
 	"net"
-	"net/http"
 	"slices"
 	"sync"
 	"time"
@@ -22,10 +20,8 @@ import (
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
-	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
-	"github.com/easymicro/easymicro/wire/client"
 )
 
 // Options configure a host. The zero value is a host with the compiled-in handlers that logs nothing and never
@@ -62,66 +58,6 @@ type Host struct {
 	listeners *listen.Listeners
 	applier   *applier
 	reloads   *reloads
-}
-
-// Open builds everything that set asks for and listens on nothing yet. The error is config.Problems when the set does
-// not fit this binary.
-func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
-	h := newHost(ctx, set, o)
-	if _, err := h.applier.apply(ctx, set, trigger{source: SourceStart}); err != nil {
-		h.Close()
-		return nil, err
-	}
-	return h, nil
-}
-
-// newHost returns a host without a generation.
-func newHost(ctx context.Context, set *config.Set, o Options) *Host {
-	c := &core{name: hostName(set), version: o.Version, log: cmp.Or(o.Logger, slog.New(slog.DiscardHandler)), budget: wire.NewBudget(0, 0)}
-	c.life, c.cut = context.WithCancel(context.WithoutCancel(ctx))
-	c.metrics = telemetry.New(telemetry.Options{Version: o.Version, Source: func(e *telemetry.Emitter) {
-		if g := c.current.Load(); g != nil {
-			view.Emit(g.view(), c.budget, e)
-		}
-	}})
-	c.sampler = telemetry.NewLogSampler(c.log)
-	c.tracing = telemetry.NewTracing(telemetry.TracingOptions{
-		Host: c.name, Version: o.Version, Metrics: c.metrics, Log: c.log, Sampler: c.sampler,
-	})
-	h := &Host{core: c, heap: o.Heap, onReady: o.OnReady, failed: make(chan error, 1)}
-	h.applier = &applier{core: c, registry: o.Registry, first: set, onAttempt: o.OnAttempt}
-	h.applier.rollbacks = &rollbacks{applier: h.applier}
-	if o.Registry == nil {
-		h.applier.registry = registry.Default()
-	}
-	h.applier.applyCtx, h.applier.cancelApply = context.WithCancel(c.life)
-	h.reloads = newReloads(h.applier, o.Source)
-	recorder := &recorder{core: c}
-	h.calls = &calls{core: c, recorder: recorder}
-	h.adminHost = &adminHost{core: c, started: time.Now(), applier: h.applier, reloads: h.reloads, recorder: recorder}
-	gateways := &gateways{core: c, calls: h.calls, admin: h.adminHost, pprof: set.Manifest.Admin.PProf}
-	h.listeners = listen.New(listen.Options{
-		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,
-		Calls: h.calls, Gateway: gateways.gateway, Failed: h.fail,
-		Admin:  func() http.Handler { return c.current.Load().admin },
-		Health: func() http.Handler { return c.current.Load().health },
-	})
-	h.adminHost.listeners = h.listeners
-	pool := client.NewPool(c.log)
-	out := outgoing.Options{
-		Host: c.name, Version: c.version, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Tracing: c.tracing,
-		Guard: clientRules{core: c, pool: pool, recorder: recorder}, Timing: h.reloads.watchTiming, Addr: h.listeners.Addr,
-		UpstreamsGone: h.applier.upstreamsGone, MethodsGone: h.applier.methodsGone,
-	}
-	h.clusters, h.upstreams, h.remotes = &outgoing.Clusters{Options: out}, &outgoing.Upstreams{Options: out}, &outgoing.Remotes{Options: out}
-	h.services = &services{core: c, registry: h.applier.registry, methodsGone: h.applier.methodsGone}
-	h.rules = &rules{core: c, pool: pool}
-	h.rules.expiries.report = h.rules.logExpiry
-	settings := &settings{core: c, logLevel: o.Log, heap: o.Heap}
-	h.applier.parts = []part{
-		h.planClusters, h.planUpstreams, h.services.plan, h.rules.plan, h.planRemotes, gateways.plan, h.planListeners, settings.plan, h.planPublishing,
-	}
-	return h
 }
 
 func (h *Host) planClusters(_ context.Context, prev, next *generation) (step, error) {
@@ -227,6 +163,7 @@ func (h *Host) Run(ctx context.Context) error {
 	defer stopWatching()
 	var watched sync.WaitGroup
 	watched.Go(func() { h.reloads.follow(watching) })
+	h.applier.locked(h.applier.memory.serves)
 	h.log.Info(LogListening, "host", h.name, "listeners", h.Listening(), "admin", h.AdminURL())
 	if h.onReady != nil {
 		h.onReady(h)
@@ -360,6 +297,7 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		case <-retired:
 		case <-closing.Done():
 		}
+		h.applier.memory.close()
 		h.tracing.Shutdown(closing)
 		h.rules.expiries.close()
 		h.sampler.Close()

@@ -98,7 +98,7 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 		l.setWaiting(nil)
 		l.loaded(set.Hash)
 		return l.rollbacks.stillHeld(set, c), "", nil
-	case set.Hash == running.Hash && !c.force:
+	case set.Hash == running.DesiredHash() && !c.force:
 		l.rollbacks.release()
 		l.setWaiting(nil)
 		l.loaded(set.Hash)
@@ -112,6 +112,9 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 	}
 	l.setWaiting(nil)
 	l.loaded(set.Hash)
+	if c.force {
+		l.memory.forget(set)
+	}
 	r, err = l.apply(ctx, set, c)
 	return r, "", err
 }
@@ -263,7 +266,7 @@ func newReloads(c *applier, source Source) *reloads {
 		return l.source.Dirs()
 	}
 	l.watcher = watch.New(watch.Options{
-		Dirs: dirs, Hash: l.hash, Known: l.first.Hash, Timing: l.watchTiming, Logger: l.log,
+		Dirs: dirs, Hash: l.hash, Known: l.first.DesiredHash(), Timing: l.watchTiming, Logger: l.log,
 	})
 	return l
 }

@@ -28,8 +28,8 @@ type heldFiles struct{ hash, why string }
 
 // undoing is a rollback.
 type undoing struct {
-	window       *window
-	why, verdict string
+	window  *window
+	verdict string
 }
 
 // observe opens the window of a new generation, before it comes into force. It returns nil if the edit is not observed.
@@ -96,7 +96,9 @@ func (r *rollbacks) follow(w *window) {
 // undo goes back to the baseline of a window.
 func (r *rollbacks) undo(w *window, v verdict) {
 	why := fmt.Sprintf("r%d rolled back: %s. To keep it: %s", w.next.revision, v.bad, w.wayOut(v.cause))
-	_, err := r.apply(context.Background(), w.baseline.set, trigger{source: SourceAutoRollback, undoes: &undoing{w, why, v.text}})
+	_, err := r.apply(context.Background(), w.baseline.set, trigger{
+		source: SourceAutoRollback, undoes: &undoing{w, v.text}, holds: &heldFiles{w.hash, why},
+	})
 	switch {
 	case err == nil, errors.Is(err, errSuperseded), errors.Is(err, ErrDraining):
 	default:
@@ -113,7 +115,8 @@ func (r *rollbacks) settle(w *window, v verdict) {
 		return
 	}
 	r.baseline = w.next
-	r.history.amend(w.next.revision, func(about *Attempt) { about.Verdict = v.text })
+	r.amend(w.next.revision, func(about *Attempt) { about.Verdict = v.text })
+	r.memory.settled(w.next.revision, w.next.set, v.text)
 	if v.bad != "" {
 		r.log.Error("the edit would have been rolled back", "revision", w.next.revision, "why", v.bad)
 	}

@@ -3,6 +3,8 @@ package host_test
 import (
 	"context"
 	"fmt"
+	"os"
+	"path/filepath"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -340,5 +342,56 @@ policies:
 				t.Errorf("revisions %+v", list)
 			}
 		})
+	}
+}
+
+// What was rolled back does not come back with a restart.
+func TestARestartKeepsToARollback(t *testing.T) {
+	manifest := "host: {state: {dir: " + t.TempDir() + "}}\n" + guardedManifest
+	dir := t.TempDir()
+	writeFile(t, filepath.Join(dir, "easymicro.yaml"), manifest)
+	must(t, os.Mkdir(filepath.Join(dir, "policies.d"), 0o755))
+	writeFile(t, filepath.Join(dir, policyFile), rule(10000))
+	start := func() *hosttest.Host {
+		return hosttest.StartFile(t, filepath.Join(dir, "easymicro.yaml"), hosttest.Options{Registry: newPlant(t).reg})
+	}
+	h := start()
+	f := startFlow(t, h, 3, "Mul")
+	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
+	writeFile(t, filepath.Join(dir, policyFile), rule(1))
+	for h.Revision().Source != host.SourceAutoRollback { //nolint:revive // the edit comes first
+	}
+	f.end()
+	h.Stop()
+
+	h = start()
+	if got := rateOf(t, h); !strings.HasPrefix(got, "10000 ") {
+		t.Errorf("rate %q after the restart", got)
+	}
+	status, err := h.Admin.Status(t.Context())
+	must(t, err)
+	if p := status.Policies; p.InSync || !strings.Contains(p.Held, "r2 rolled back: arith-mul") || p.Running.Revision != 4 {
+		t.Errorf("status %+v", p)
+	}
+	list, err := h.Admin.Revisions(t.Context())
+	must(t, err)
+	if len(list) != 4 || list[2].Result != host.ResultRolledBack || list[0].Pinned == "" {
+		t.Errorf("revisions %+v", list)
+	}
+	r, err := h.Host.Reload(t.Context(), host.SourceAdmin, "")
+	if err != nil || r.Result != host.ResultHeld {
+		t.Errorf("reload: %s, %v", r.Result, err)
+	}
+	writeFile(t, filepath.Join(dir, policyFile), rule(300))
+	for {
+		if r := h.Revision(); r.Result == host.ResultApplied {
+			break
+		}
+	}
+	if got := rateOf(t, h); !strings.HasPrefix(got, "300 ") {
+		t.Errorf("rate %q after the next edit", got)
+	}
+	if status, _ := h.Admin.Status(t.Context()); !status.Policies.InSync {
+		t.Errorf("status %+v", status.Policies)
 	}
 }

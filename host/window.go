@@ -69,7 +69,7 @@ func openWindow(baseline, next *generation, settings *config.AutoRollback, m *te
 	before, after := &baseline.set.Manifest.Gateway, &next.set.Manifest.Gateway
 	narrowed := baseline.routes.Narrowed(&next.routes) || !reflect.DeepEqual(before.Routes, after.Routes) || !slices.Equal(before.Get, after.Get)
 	w := &window{
-		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true, hash: next.set.Hash,
+		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true, hash: next.set.DesiredHash(),
 		opened: time.Now(), closed: make(chan struct{}), byMethod: make(map[string]*tally), blame: make(map[cause]uint64),
 	}
 	w.began = w.opened
@@ -270,7 +270,7 @@ func (w *window) judge(now time.Time) verdict {
 	case now.Sub(w.opened) < open && now.Sub(w.began) < longestWindow*open:
 		return verdict{}
 	case calls >= minimum:
-		return verdict{over: true, text: "kept"}
+		return verdict{over: true, text: admin.VerdictKept}
 	case now.Sub(w.began) < longestWindow*open:
 		return verdict{}
 	}

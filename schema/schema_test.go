@@ -144,7 +144,9 @@ func TestManifestAcceptsAndRejects(t *testing.T) {
 		{`telemetry: {traces: {otlpEndpoint: "", sampleRatio: 0.05}}`, true},
 		{`telemetry: {traces: {otlpEndpoint: "http://collector:4318"}}`, true},
 		{`policies: {files: [p.d/*.yaml], watch: {debounce: 50ms}}`, true},
-		{`policies: {onBadStart: lastGood}`, false},
+		{`policies: {onBadStart: lastGood}`, true},
+		{`host: {state: {dir: ./state}}`, true},
+		{`host: {state: {history: 5}}`, false},
 		{`host: {name: a, labels: {env: prod}, shutdown: {gracePeriod: 10s}}`, true},
 	} {
 		check(t, v, c.text, c.ok)

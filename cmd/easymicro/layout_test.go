@@ -91,6 +91,7 @@ var layout = map[string]row{
 	"host/machine": {},
 	"host/gateway": {ours: []string{"wire", "wire/code"}},
 	"host/admin":   {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
+	"host/state":   {ours: []string{"config", "config/files", "host/admin"}},
 	"host/listen": {
 		ours: []string{
 			"wire", "wire/mux", "config", "host/admin", "host/gateway", "host/machine", "host/telemetry",
@@ -114,7 +115,7 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "wire/wildcard", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/machine", "host/listen", "host/outgoing", "host/route", "host/traffic", "host/view",
+			"host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/traffic", "host/view",
 		},
 		others: []string{"golang.org/x/sync"},
 		tests: []string{

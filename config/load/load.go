@@ -2,6 +2,7 @@
 package load
 
 import (
+	"bytes"
 	"fmt"
 	"maps"
 	"os"
@@ -44,7 +45,9 @@ func load(path string, o Options) (set *config.Set, hash string, err error) {
 // Error holds the problems of a set. It unwraps to config.Problems, warnings included.
 type Error struct {
 	Problems config.Problems
-	Hash     string // of the content, as Reading.Hash returns it
+	Hash     string           // of the content, as Reading.Hash returns it
+	Manifest *config.Manifest // what could be decoded of it, to find what may replace it; nil if it cannot be read
+	Files    []config.File    // that would have been the set's
 }
 
 // Error returns the problems, one a line.
@@ -133,7 +136,31 @@ func (b builder) set() (*config.Set, error) {
 	if fallback := b.fallback(&problems, ofFiles); fallback != nil {
 		return fallback, nil
 	}
-	return nil, &Error{Problems: problems, Hash: b.hash}
+	return nil, &Error{Problems: problems, Hash: b.hash, Manifest: b.salvaged(), Files: b.desired()}
+}
+
+// salvaged returns the manifest or, if it has host.state only above a syntax error, the part above.
+func (b builder) salvaged() *config.Manifest {
+	if b.decoded == nil || b.decoded.Host.State != nil {
+		return b.decoded
+	}
+	for _, p := range b.problems.Errors() {
+		lines := bytes.SplitAfter(b.manifest.data, []byte("\n"))
+		above := bytes.Join(lines[:min(max(p.Line-1, 0), len(lines))], nil)
+		if m, _ := config.DecodeManifest(b.manifest.display, above, b.o.lookup); m.Host.State != nil {
+			return m
+		}
+	}
+	return b.decoded
+}
+
+// desired returns the manifest and the policy files.
+func (b builder) desired() []config.File {
+	list := []config.File{b.manifest.shown()}
+	for i := range b.policies {
+		list = append(list, b.policies[i].shown())
+	}
+	return list
 }
 
 // build decodes and checks the set with these policy files.
@@ -143,11 +170,14 @@ func (b builder) build(policies []file) (*config.Set, config.Problems) {
 		return nil, problems.Sort()
 	}
 	set := &config.Set{Manifest: b.decoded, Dir: b.dir, Hash: b.hash, Env: b.o.Env}
+	if b.decoded.Host.State != nil {
+		set.Texts = make(map[string][]byte)
+	}
 	problems = append(problems, override(set.Manifest, b.o.Flags)...)
-	set.Files = append(set.Files, b.manifest.shown())
+	b.manifest.addShown(set)
 	set.Rules = append(set.Rules, set.Manifest.Policies.Rules...)
 	for _, f := range policies {
-		set.Files = append(set.Files, f.shown())
+		f.addShown(set)
 		if f.problem != nil {
 			continue
 		}
@@ -157,7 +187,7 @@ func (b builder) build(policies []file) (*config.Set, config.Problems) {
 	if t := b.tokens; t != nil && t.problem != nil {
 		problems = append(problems, t.wrong(b.decoded))
 	} else if t != nil {
-		set.Files = append(set.Files, t.shown())
+		t.addShown(set)
 		tokens, found := config.DecodeTokens(t.display, t.data, b.o.lookup)
 		set.Tokens, problems = tokens, append(problems, found...)
 	}
@@ -218,10 +248,7 @@ func (b builder) fallback(problems *config.Problems, ofFiles config.Problems) *c
 		*problems = problems.With(found)
 		return nil
 	}
-	set.Fallback, set.Rejected, set.Desired = "fallback", *problems, []config.File{b.manifest.shown()}
-	for i := range b.policies {
-		set.Desired = append(set.Desired, b.policies[i].shown())
-	}
+	set.Fallback, set.Rejected, set.Desired, set.Replaces = "fallback", *problems, b.desired(), b.hash
 	p := problemAt(b.decoded, "policies.fallback", "in use because of invalid files: fix "+strings.Join(problems.Errors().Files(), ", "))
 	p.Warning = true
 	set.Warnings = append(append(set.Warnings, p), found...)

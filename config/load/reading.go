@@ -6,6 +6,7 @@ import (
 	"errors"
 	"fmt"
 	"hash"
+	"maps"
 	"os"
 	"path/filepath"
 	"slices"
@@ -76,32 +77,63 @@ func readOnce(path string, o Options) (*Reading, error) {
 		return nil, err
 	}
 	r := &Reading{reader: reader{dir: filepath.Dir(path), at: o.At}, o: o}
-	if o.Manifest != nil {
-		r.manifest = file{display: filepath.Base(path), data: o.Manifest}
-	} else {
+	switch name := filepath.Base(path); {
+	case o.Kept != nil:
+		r.manifest = file{display: name, data: o.Kept[name]}
+	case o.Manifest != nil:
+		r.manifest = file{display: name, data: o.Manifest}
+	default:
 		r.at(path)
 		if _, err := os.Stat(path); err != nil {
 			return nil, err
 		}
-		r.manifest = r.read(path, filepath.Base(path), config.MaxFileBytes)
+		r.manifest = r.read(path, name, config.MaxFileBytes)
 	}
 	if r.manifest.problem != nil {
 		r.problems = config.Problems{*r.manifest.problem}
 		return r, nil //nolint:nilerr // the file exists, so what is wrong with it is a problem of the set
 	}
 	r.decoded, r.problems = config.DecodeManifest(r.manifest.display, r.manifest.data, o.lookup)
-	r.matched = r.match(r.decoded, "policies.files", r.decoded.Policies.Files)
-	r.policies = r.readAll(r.matched)
-	if t := r.decoded.Auth.Tokens; t != nil && t.File != "" {
-		tokens := r.read(r.abs(t.File), t.File, config.MaxFileBytes)
-		tokens.field = "auth.tokens.file"
-		r.tokens = &tokens
+	tokens := ""
+	if t := r.decoded.Auth.Tokens; t != nil {
+		tokens = t.File
+	}
+	if o.Kept != nil {
+		r.takeKept(tokens)
+	} else {
+		r.readPolicies(tokens)
 	}
 	for _, f := range r.decoded.NamedFiles() {
 		r.named = append(r.named, namedFile{f, r.read(r.abs(f.Path), f.Path, f.Limit)})
 	}
 	r.readEndpoints()
 	return r, nil
+}
+
+// readPolicies reads the policy files and the token file; "" is none.
+func (r *Reading) readPolicies(tokens string) {
+	r.matched = r.match(r.decoded, "policies.files", r.decoded.Policies.Files)
+	r.policies = r.readAll(r.matched)
+	if tokens != "" {
+		f := r.read(r.abs(tokens), tokens, config.MaxFileBytes)
+		f.field = "auth.tokens.file"
+		r.tokens = &f
+	}
+}
+
+// takeKept takes the policy files and the token file from the kept texts.
+func (r *Reading) takeKept(tokens string) {
+	r.matched = r.match(r.decoded, "policies.files", nil)
+	for _, name := range slices.Sorted(maps.Keys(r.o.Kept)) {
+		f := file{display: name, data: r.o.Kept[name]}
+		switch name {
+		case r.manifest.display:
+		case tokens:
+			r.tokens = &f
+		default:
+			r.policies = append(r.policies, f)
+		}
+	}
 }
 
 // readEndpoints reads the endpoints files as a running host does. They change without an edit, so they are not part
@@ -140,6 +172,9 @@ func (r *Reading) settled() bool {
 		all = append(all, r.manifest)
 	}
 	for _, f := range all {
+		if f.path == "" {
+			continue // a kept text
+		}
 		r.at(f.path)
 		if now, err := filepath.EvalSymlinks(f.path); (err != nil) != (f.resolved == "") || (err == nil && now != f.resolved) {
 			return false
@@ -282,6 +317,15 @@ func (f *file) shown() config.File {
 	return config.File{Path: f.display, Hash: hex.EncodeToString(sum[:])}
 }
 
+// addShown adds the file to those of a set.
+func (f *file) addShown(set *config.Set) {
+	one := f.shown()
+	set.Files = append(set.Files, one)
+	if set.Texts != nil && f.problem == nil {
+		set.Texts[one.Hash] = f.data
+	}
+}
+
 // wrong returns the problem of a file that cannot be read, at the field that names it if one does.
 func (f *file) wrong(manifest *config.Manifest) config.Problem {
 	if f.field == "" {
@@ -321,6 +365,9 @@ type Options struct {
 	// RetryAfter is how long to wait before a set with errors is read a second time, for editors that write in place;
 	// zero reads once.
 	RetryAfter time.Duration
+	// Kept, if set, holds the texts of the manifest, the policy files and the token file of an earlier set, by path as
+	// shown. They are used instead of the files.
+	Kept map[string][]byte
 	// Seen is a reading of the same path with the same options. Load uses it, once, instead of reading the files.
 	Seen *Reading
 

@@ -29,7 +29,8 @@ type Host interface {
 	ExplainRule(ctx context.Context, name string, revision int) (*RuleExplanation, error)
 	Revisions(ctx context.Context) ([]Attempt, error) // the newest first
 	Revision(ctx context.Context, number int) (*Attempt, error)
-	Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error) // the newest first
+	RevisionFiles(ctx context.Context, number int) ([]FileText, error) // the manifest first
+	Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error)   // the newest first
 	Reload(ctx context.Context, r ReloadRequest) (*Attempt, error)
 	// Diff returns how the files differ from what runs. If they have problems, the error is CodeRejected.
 	Diff(ctx context.Context) (*Difference, error)

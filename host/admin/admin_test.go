@@ -3,6 +3,7 @@ package admin
 import (
 	"context"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"net/http"
@@ -41,6 +42,10 @@ func (h *told) Rules(context.Context) ([]policies.RuleState, error) {
 
 func (h *told) Revisions(context.Context) ([]Attempt, error) {
 	return []Attempt{{Number: 2}, {Number: 1}}, h.err
+}
+
+func (h *told) RevisionFiles(_ context.Context, n int) ([]FileText, error) {
+	return []FileText{{File: config.File{Path: "easymicro.yaml"}, Text: fmt.Sprint("text of r", n)}}, h.err
 }
 func (h *told) Checks(context.Context) []Check { return h.checks }
 

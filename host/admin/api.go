@@ -163,6 +163,7 @@ func (a *api) routes() []route {
 		},
 		{method: get, path: "/api/v1/revisions", serve: a.revisions},
 		{method: get, path: "/api/v1/revisions/{number}", serve: a.revision},
+		{method: get, path: "/api/v1/revisions/{number}/files", serve: a.revisionFiles},
 		{method: get, path: "/api/v1/refusals", params: []string{"caller", "since"}, serve: a.refusals},
 		{method: get, path: "/api/v1/diff", serve: a.diff},
 		{method: http.MethodPost, path: "/api/v1/reload", params: []string{"force"}, serve: a.reload},
@@ -282,6 +283,15 @@ func (a *api) revision(r *http.Request, _ params) (any, error) {
 		return nil, err
 	}
 	return a.host.Revision(r.Context(), n)
+}
+
+func (a *api) revisionFiles(r *http.Request, _ params) (any, error) {
+	n, err := params{"revision": r.PathValue("number")}.revision()
+	if err != nil {
+		return nil, err
+	}
+	list, err := a.host.RevisionFiles(r.Context(), n)
+	return named("files", list), err
 }
 
 func (a *api) refusals(r *http.Request, p params) (any, error) {

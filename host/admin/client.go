@@ -101,6 +101,15 @@ func (c *Client) Revision(ctx context.Context, number int) (*Attempt, error) {
 	return get[Attempt](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number), nil)
 }
 
+// RevisionFiles returns the files of a revision with their texts, the manifest first. A host without host.state has none.
+func (c *Client) RevisionFiles(ctx context.Context, number int) ([]FileText, error) {
+	answer, err := get[struct{ Files []FileText }](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number)+"/files", nil)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Files, nil
+}
+
 // Refusals returns the last refusals, the newest first.
 func (c *Client) Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error) {
 	v := url.Values{}

@@ -117,6 +117,11 @@ const (
 	ResultHeld       = "held"       // the files are those of an edit that was rolled back
 )
 
+// Verdicts on revisions that were in force for a while.
+const (
+	VerdictKept = "kept"
+)
+
 // Attempt is one attempt to change what runs, and its result. Number is the revision in force after it.
 type Attempt struct {
 	Number   int             `json:"revision"`
@@ -124,10 +129,11 @@ type Attempt struct {
 	At       time.Time       `json:"at"`
 	Source   string          `json:"source"` // a Source constant
 	Who      string          `json:"who,omitempty"`
-	Result   string          `json:"result"` // a Result constant
+	Why      string          `json:"why,omitempty"`       // reason for the attempt, or for its result
+	Result   string          `json:"result"`              // a Result constant
+	Verdict  string          `json:"verdict,omitempty"`   // of autoRollback: kept, no evidence (41 of 100 calls), or the evidence; empty until then
+	Pinned   string          `json:"pinned_to,omitempty"` // hash of the files that the revision overrides: it stays while they have that hash
 	Took     Seconds         `json:"took_seconds,omitempty"`
-	Why      string          `json:"why,omitempty"`     // reason for the attempt, or for its result
-	Verdict  string          `json:"verdict,omitempty"` // of autoRollback: kept, no evidence (41 of 100 calls), or the evidence
 	Rules    int             `json:"rules"`
 	Error    string          `json:"error,omitempty"`    // reason for the rejection, unless Problems has it
 	Problems config.Problems `json:"problems,omitempty"` // reasons for the rejection
@@ -144,6 +150,12 @@ type Difference struct {
 	Changes  Changes         `json:"changes"`
 	Problems config.Problems `json:"problems"` // of the edit: what it takes away, and lets through; errors would reject it
 	Warnings config.Problems `json:"warnings"` // of the files
+}
+
+// FileText is a file of a revision with its text.
+type FileText struct {
+	config.File
+	Text string `json:"text"`
 }
 
 // Seconds is a duration whose JSON is a number of seconds.

@@ -52,7 +52,7 @@ func New(o Options) *Metrics {
 	}, m.inflight)
 	m.registry.MustRegister(
 		build, inflight, m.serverMetrics.durations, m.clientMetrics.durations, m.spans.exported, m.spans.dropped, sourceCollector(o.Source),
-		m.connections, m.wireErrors, m.acceptErrors, m.revision, m.inSync, m.successful, m.lastSuccess, m.reloads,
+		m.connections, m.wireErrors, m.acceptErrors, m.revision, m.inSync, m.successful, m.lastSuccess, m.reloads, m.stateFailures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -146,6 +146,7 @@ func (m *connectionMetrics) DropListener(listener string) {
 type configMetrics struct {
 	revision, inSync, successful, lastSuccess prometheus.Gauge
 	reloads                                   *prometheus.CounterVec
+	stateFailures                             prometheus.Counter
 }
 
 func newConfigMetrics() *configMetrics {
@@ -154,13 +155,19 @@ func newConfigMetrics() *configMetrics {
 		inSync:      newGauge("easymicro_config_in_sync", "Whether the running configuration matches the files.", nil),
 		successful:  newGauge("easymicro_config_last_reload_successful", "Whether the last configuration reload attempt was successful.", nil),
 		lastSuccess: newGauge("easymicro_config_last_success_timestamp_seconds", "Unix timestamp of the last successful configuration reload.", nil),
-		reloads:     newCounters("easymicro_config_reloads_total", "Configuration reload attempts, by result.", "result"),
+		stateFailures: prometheus.NewCounter(prometheus.CounterOpts{
+			Name: "easymicro_state_write_failures_total", Help: "Failed writes to the state directory.",
+		}),
+		reloads: newCounters("easymicro_config_reloads_total", "Configuration reload attempts, by result.", "result"),
 	}
 	for _, result := range []string{"applied", "rejected"} {
 		m.reloads.WithLabelValues(result) // an alert on the rate needs the zero before the first one
 	}
 	return m
 }
+
+// StateWriteFailed counts a failed write to the state directory.
+func (m *configMetrics) StateWriteFailed() { m.stateFailures.Inc() }
 
 // Reload is the outcome of one attempt to apply a set.
 type Reload struct {

@@ -12,11 +12,11 @@ import (
 
 func newHelp() *cobra.Command {
 	return &cobra.Command{
-		Use:   "help [COMMAND]",
+		Use:   "help [COMMAND [SUBCOMMAND]]",
 		Short: "Show what a command does, with its flags and examples",
 		Example: `  easymicro help
   easymicro help call`,
-		Args: argRange(0, 1, "at most one command"),
+		Args: argRange(0, 2, "at most one command"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp
@@ -27,11 +27,9 @@ func newHelp() *cobra.Command {
 			if len(args) == 0 {
 				return cmd.Root().Help()
 			}
-			for _, c := range cmd.Root().Commands() {
-				if c.Name() == args[0] {
-					c.InitDefaultHelpFlag()
-					return c.Help()
-				}
+			if c, rest, err := cmd.Root().Find(args); err == nil && len(rest) == 0 {
+				c.InitDefaultHelpFlag()
+				return c.Help()
 			}
 			return unknownCommand(cmd, args)
 		},

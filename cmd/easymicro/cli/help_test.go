@@ -66,13 +66,14 @@ func TestExamplesUseFlagsThatExist(t *testing.T) {
 
 func TestHelpOfEveryCommand(t *testing.T) {
 	for _, cmd := range commandsOf(t)[1:] {
-		for _, args := range [][]string{{cmd.Name(), "--help"}, {"help", cmd.Name()}} {
+		path := strings.Fields(cmd.CommandPath())[1:]
+		for _, args := range [][]string{append(slices.Clone(path), "--help"), append([]string{"help"}, path...)} {
 			var out, errs bytes.Buffer
 			if code := Run(t.Context(), args, IO{In: strings.NewReader(""), Out: &out, Err: &errs}); code != ExitOK || errs.Len() > 0 {
 				t.Errorf("%v exits with %d: %s", args, code, &errs)
 			}
 			text := out.String()
-			for _, want := range []string{"Usage\n  easymicro " + cmd.Name(), "Examples\n  ", "--config FILE"} {
+			for _, want := range []string{"Usage\n  " + cmd.CommandPath(), "Examples\n  ", "--config FILE"} {
 				if !strings.Contains(text, want) {
 					t.Errorf("%v: no %q in\n%s", args, want, text)
 				}

@@ -30,7 +30,7 @@ type screen struct {
 func (s *screen) ready(h *host.Host) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.started = true
+	s.started, s.set = true, h.Set()
 	if s.format == formatJSON {
 		s.readyJSON(h)
 		return
@@ -51,11 +51,17 @@ func (s *screen) ready(h *host.Host) {
 		fallbackText(s.printer, &admin.Fallback{What: s.set.Fallback, Mend: rejected.Files()})
 	}
 	s.problems(rejected)
-	s.showWarnings(slices.DeleteFunc(slices.Clone(s.warned), func(w config.Problem) bool { return w.Path == "policies.fallback" }))
+	s.showWarnings(slices.DeleteFunc(slices.Clone(s.warned), isAboutFallback))
+}
+
+// isAboutFallback reports whether a warning says that the files do not run.
+func isAboutFallback(w config.Problem) bool {
+	return w.Path == "policies.fallback" || w.Path == "policies.onBadStart"
 }
 
 // logged logs what the screen would have shown at startup.
 func (s *screen) logged(h *host.Host, log *slog.Logger) {
+	s.set = h.Set()
 	services := []string{}
 	for _, v := range h.Services() {
 		services = append(services, serviceLine(&v))

@@ -220,7 +220,7 @@ func (t *statusText) changesText(r *admin.Running) {
 
 // shownElsewhere reports whether another part of the status shows the current state of a reload warning.
 func shownElsewhere(s *admin.Status, w config.Problem) bool {
-	return s.Policies.Fallback != nil && w.Path == "policies.fallback" || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
+	return s.Policies.Fallback != nil && isAboutFallback(w) || len(s.Expiring) > 0 && strings.HasSuffix(w.Path, ".expires")
 }
 
 // short abbreviates a hash.

@@ -1,0 +1,359 @@
+package host
+
+import (
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime/debug"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/state"
+	"github.com/easymicro/easymicro/host/telemetry"
+)
+
+// goodAfter is how long a set must be in force without a death of the process to be good.
+const goodAfter = 10 * time.Second
+
+// unproven is how long a set must be in force to be good that too few calls have met for a verdict.
+const unproven = time.Hour
+
+// memory keeps on disk what a host has to know after a restart. A nil memory keeps nothing. A failed write is a warning: the
+// host goes on.
+type memory struct {
+	store  *state.Store
+	source Source
+	log    *slog.Logger
+	dir    string // as the manifest has it
+	tried  map[string]bool
+	before []Attempt  // of the processes before, the oldest first
+	held   *heldFiles // by which a revision of theirs stays in force; nil: none
+
+	history *history // of the host
+	metrics *telemetry.Metrics
+
+	mu      sync.Mutex
+	good    time.Duration // how long a set must be in force to be good
+	ready   bool
+	closed  bool
+	window  *time.Timer
+	trouble string // why something could not be written since the last attempt began to be
+}
+
+// openMemory opens the state directory of a manifest, and counts how the process before ended. It returns nil if the manifest
+// has none.
+func openMemory(set *config.Set, source Source, log *slog.Logger) (*memory, error) {
+	s := set.Manifest.Host.State
+	if s == nil {
+		return nil, nil //nolint:nilnil // a nil memory keeps nothing
+	}
+	dir := set.Path(s.Dir)
+	store, err := state.Open(dir, fmt.Sprintf("process %d (host %s)", os.Getpid(), hostName(set)))
+	if err != nil {
+		return nil, stateProblem(set, err)
+	}
+	m := &memory{store: store, source: source, log: log, dir: s.Dir, tried: make(map[string]bool), good: goodAfter}
+	death, err := store.Boot.Settle(time.Now())
+	if err != nil {
+		_ = store.Close()
+		return nil, stateProblem(set, err)
+	}
+	m.before = store.History(s.History)
+	for _, w := range store.Warnings() {
+		log.Warn("host.state: " + w)
+	}
+	if death != nil {
+		log.Warn("the last run of this host ended badly", "why", death.Why, "hash", death.Hash)
+	}
+	m.catchCrashes()
+	return m, nil
+}
+
+// stateProblem returns the problem of a directory that cannot be used.
+func stateProblem(set *config.Set, err error) error {
+	message := fmt.Sprintf("cannot be used: %v: choose a directory that this user may write to", err)
+	if used := new(state.InUseError); errors.As(err, &used) {
+		message = used.Error()
+	}
+	return set.ProblemAt("host.state.dir", message)
+}
+
+// catchCrashes has the runtime write its crash report to the state directory too.
+func (m *memory) catchCrashes() {
+	f, err := os.OpenFile(m.store.Boot.CrashFile(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	if err == nil {
+		err = debug.SetCrashOutput(f, debug.CrashOptions{})
+		_ = f.Close() // the runtime has a descriptor of its own
+	}
+	if err != nil {
+		m.log.Warn("host.state: crashes of the process are not counted", "error", err)
+	}
+}
+
+// choose returns the set to start from: set, unless the process died under it too often and an older one is good.
+func (m *memory) choose(set *config.Set) *config.Set {
+	if m == nil {
+		return set
+	}
+	deaths := m.store.Boot.Condemned(set.Hash)
+	if deaths == nil {
+		return m.pinned(set)
+	}
+	p := config.Problem{
+		File: set.Manifest.Position("").File, Line: 1, Column: 1, Message: fmt.Sprintf("the process died %d times under these files, the last time at %s: %s; "+
+			"change them, or run easymicro reload --force", len(deaths), deaths[len(deaths)-1].At.UTC().Format(time.RFC3339), deaths[len(deaths)-1].Why),
+	}
+	next := m.instead(set, config.Problems{p})
+	if next == nil {
+		m.log.Warn("no older good set to start from: the set under which the process died is started again", "why", p.Message)
+		return set
+	}
+	m.log.Error("an older set is started from", "running", next.Fallback, "why", p.String())
+	return next
+}
+
+// pinned returns the set that the process before had gone back to, as long as the files are those of the edit that it undid.
+func (m *memory) pinned(set *config.Set) *config.Set {
+	last := Attempt{}
+	for _, r := range m.before {
+		if r.Result == ResultApplied {
+			last = r
+		}
+	}
+	source, ok := m.source.(keptLoader)
+	if !ok || last.Pinned == "" || last.Pinned != set.DesiredHash() || m.store.Boot.Condemned(last.Hash) != nil {
+		return set
+	}
+	texts, err := m.store.Texts(last.Files)
+	var kept *config.Set
+	if err == nil {
+		kept, err = source.LoadKept(texts)
+	}
+	if err != nil {
+		m.log.Error("the files were rolled back, but what ran in place of them cannot be loaded: they are applied again", "why", last.Why, "error", err)
+		return set
+	}
+	kept.Hash, kept.Replaces, kept.Desired = last.Hash, last.Pinned, set.Files
+	m.held = &heldFiles{last.Pinned, last.Why}
+	return kept
+}
+
+// holds returns by what a set is in force in place of the files; nil for others.
+func (m *memory) holds(set *config.Set) *heldFiles {
+	if m == nil || m.held == nil || set.Replaces != m.held.hash {
+		return nil
+	}
+	return m.held
+}
+
+// instead returns the next good set to start from in place of one that has problems; nil if there is none.
+func (m *memory) instead(set *config.Set, problems config.Problems) *config.Set {
+	bad := badFiles{set.DesiredHash(), set.Files, problems}
+	if set.Replaces != "" {
+		bad.files, bad.problems = set.Desired, set.Rejected.With(problems)
+	}
+	m.tried[set.Hash] = true
+	next := standIns{m.store, m.source}.next(bad, m.tried)
+	if next != nil {
+		m.tried[next.Hash] = true
+	}
+	return next
+}
+
+// afterFailure returns the set to start from after one that does not fit this binary; nil if there is none, or none is wanted.
+func (m *memory) afterFailure(set *config.Set, err error) *config.Set {
+	problems, ok := errors.AsType[config.Problems](err)
+	if m == nil || !ok || set.Manifest.Policies.OnBadStart != config.OnBadStartLastGood {
+		return nil
+	}
+	return m.instead(set, problems)
+}
+
+// attach has the memory show in a host what it finds.
+func (m *memory) attach(h *history, metrics *telemetry.Metrics) {
+	if m == nil {
+		return
+	}
+	m.history, m.metrics = h, metrics
+	h.restore(m.before)
+}
+
+// number returns the last revision of the processes before.
+func (m *memory) number() int {
+	if m == nil {
+		return 0
+	}
+	return m.store.Number()
+}
+
+// try records that a set is about to be started.
+func (m *memory) try(set *config.Set) {
+	if m == nil {
+		return
+	}
+	n, err := m.store.Boot.Try(set.Hash, time.Now())
+	m.wrote(err)
+	if n > 1 {
+		m.log.Warn(fmt.Sprintf("try %d of %d of a set under which the process died", n, state.Tries), "hash", set.Hash)
+	}
+}
+
+// add keeps an attempt. set is the one that was applied; it is marked good after a while unless it is observed.
+func (m *memory) add(r *Attempt, set *config.Set, keep int, observed bool) {
+	if m == nil {
+		return
+	}
+	var texts map[string][]byte
+	if set != nil {
+		texts = set.Texts
+	}
+	m.mu.Lock()
+	m.trouble = ""
+	m.mu.Unlock()
+	if r.Result != ResultUnchanged {
+		m.wrote(m.store.Add(r, texts, keep))
+	}
+	if r.Source != SourceStart && r.Source != SourceFile {
+		m.wrote(m.store.Audit.Add(state.AuditEntry{
+			At: r.At, Action: r.Source, Who: r.Who, Why: r.Why, Revision: r.Number, Hash: r.Hash, Result: r.Result, Error: r.Error,
+		}))
+	}
+	if set != nil {
+		m.runs(r.Number, set, observed)
+	}
+}
+
+// serves records that the host is ready.
+func (m *memory) serves(g *generation) {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	m.ready = true
+	m.mu.Unlock()
+	m.runs(g.revision, g.set, g.window.Load() != nil)
+}
+
+// runs records which set a ready host runs, and marks it good after a while, unless it is observed.
+func (m *memory) runs(number int, set *config.Set, observed bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if !m.ready || m.closed {
+		return
+	}
+	m.wroteLocked(m.store.Boot.Ready(set.Hash, time.Now()))
+	if m.window != nil {
+		m.window.Stop()
+	}
+	if !observed {
+		m.window = time.AfterFunc(m.good, func() { m.markGood(number, set, admin.VerdictKept) })
+	}
+}
+
+// amend changes the record of a revision.
+func (m *memory) amend(number int, change func(*Attempt)) {
+	if m != nil {
+		m.wrote(m.store.Amend(number, change))
+	}
+}
+
+// settled records the verdict on a revision that was observed. Without evidence it is good after an hour.
+func (m *memory) settled(number int, set *config.Set, verdict string) {
+	if m == nil {
+		return
+	}
+	if verdict == admin.VerdictKept {
+		m.markGood(number, set, verdict)
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	m.wroteLocked(m.store.Boot.Survived(set.Hash))
+	m.window = time.AfterFunc(unproven, func() { m.markGood(number, set, verdict) })
+}
+
+// markGood records that a revision was in force for long enough. A fallback has the hash of the files that it replaces, and a set
+// without texts could not be started from: neither becomes a good set.
+func (m *memory) markGood(number int, set *config.Set, verdict string) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	m.wroteLocked(m.store.Boot.Survived(set.Hash))
+	m.history.amend(number, func(r *Attempt) { r.Verdict = verdict })
+	if set.Hash != set.Replaces && set.Texts != nil {
+		m.wroteLocked(m.store.MarkGood(number, verdict, time.Now()))
+	}
+}
+
+// forget has the deaths under a set no longer count.
+func (m *memory) forget(set *config.Set) {
+	if m != nil {
+		m.wrote(m.store.Boot.Forget(set.Hash))
+	}
+}
+
+// texts returns the texts of the files of an attempt, by path.
+func (m *memory) texts(r *Attempt) (map[string][]byte, error) {
+	if m == nil {
+		return nil, errors.New("the texts of files are kept only with host.state")
+	}
+	return m.store.Texts(r.Files)
+}
+
+func (m *memory) wrote(err error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.wroteLocked(err)
+}
+
+func (m *memory) wroteLocked(err error) {
+	if err == nil {
+		return
+	}
+	m.trouble = strings.TrimSpace(err.Error())
+	m.log.Warn("host.state cannot be written: the host goes on, and may forget this revision at its next start", "dir", m.dir, "error", err)
+	if m.metrics != nil {
+		m.metrics.StateWriteFailed()
+	}
+}
+
+// warning returns why the state directory cannot be written; nil if it can.
+func (m *memory) warning() *config.Problem {
+	if m == nil {
+		return nil
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.trouble == "" {
+		return nil
+	}
+	return &config.Problem{Path: "host.state.dir", Message: m.dir + " cannot be written: " + m.trouble, Warning: true}
+}
+
+// close records that the process ends in order, and unlocks the directory.
+func (m *memory) close() {
+	if m == nil {
+		return
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
+	m.closed = true
+	if m.window != nil {
+		m.window.Stop()
+	}
+	m.wroteLocked(m.store.Boot.End())
+	_ = debug.SetCrashOutput(nil, debug.CrashOptions{})
+	_ = m.store.Close()
+}

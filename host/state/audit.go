@@ -1,0 +1,87 @@
+package state
+
+import (
+	"bytes"
+	"encoding/json"
+	"errors"
+	"io"
+	"os"
+	"path/filepath"
+	"sync"
+	"time"
+)
+
+// AuditEntry is one change by a command.
+type AuditEntry struct {
+	At       time.Time `json:"at"`
+	Action   string    `json:"action"` // reload, signal, apply, …
+	Who      string    `json:"who,omitempty"`
+	Why      string    `json:"why,omitempty"`
+	Revision int       `json:"revision,omitempty"` // in force after it
+	Hash     string    `json:"hash,omitempty"`
+	Result   string    `json:"result"`
+	Error    string    `json:"error,omitempty"`
+}
+
+// maxAuditBytes bounds an audit log. Once it is full it replaces the one before, so that two are kept.
+const maxAuditBytes = 1 << 20
+
+// Audit is an audit log: one JSON object a line, the oldest first. It may be shared.
+type Audit struct {
+	mu   sync.Mutex
+	path string
+}
+
+// Add appends an entry.
+func (a *Audit) Add(e AuditEntry) error {
+	line, err := json.Marshal(e)
+	if err != nil {
+		return err
+	}
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	if info, err := os.Stat(a.path); err == nil && info.Size() >= maxAuditBytes {
+		if err := os.Rename(a.path, filepath.Join(filepath.Dir(a.path), auditBefore)); err != nil {
+			return err
+		}
+	}
+	f, err := os.OpenFile(a.path, os.O_RDWR|os.O_APPEND|os.O_CREATE, 0o600)
+	if err != nil {
+		return err
+	}
+	defer f.Close()
+	size, err := f.Seek(0, io.SeekEnd)
+	if err != nil {
+		return err
+	}
+	if size > 0 {
+		var last [1]byte
+		if _, err := f.ReadAt(last[:], size-1); err == nil && last[0] != '\n' {
+			line = append([]byte{'\n'}, line...) // a crash has cut the line before
+		}
+	}
+	if _, err := f.Write(append(line, '\n')); err != nil {
+		return err
+	}
+	return f.Sync()
+}
+
+// Entries returns the entries that can be read, the oldest first.
+func (a *Audit) Entries() ([]AuditEntry, error) {
+	a.mu.Lock()
+	defer a.mu.Unlock()
+	var list []AuditEntry
+	for _, path := range []string{filepath.Join(filepath.Dir(a.path), auditBefore), a.path} {
+		data, err := os.ReadFile(path)
+		if err != nil && !errors.Is(err, os.ErrNotExist) {
+			return list, err
+		}
+		for line := range bytes.Lines(data) {
+			var e AuditEntry
+			if json.Unmarshal(line, &e) == nil {
+				list = append(list, e)
+			}
+		}
+	}
+	return list, nil
+}
