@@ -105,6 +105,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	}
 	a.record(r, next)
 	if u := from.undoes; u != nil {
+		a.metrics.RolledBack()
 		a.amend(u.window.next.revision, func(r *Attempt) { r.Result, r.Why, r.Verdict = ResultRolledBack, from.holds.why, u.verdict })
 	}
 	return r, nil

@@ -21,7 +21,7 @@ import (
 const remembering = `
 host: {state: {dir: state}}
 services: [{name: Arith, handler: test.arith}]
-policies: {files: [p.yaml], fallback: [baked.yaml], onBadStart: lastGood}
+policies: {files: [p.yaml], fallback: [baked.yaml], onBadStart: lastGood, autoRollback: off}
 `
 
 const (

@@ -142,16 +142,6 @@ type Attempt struct {
 	Files    []config.File   `json:"files,omitempty"`
 }
 
-// Difference shows how the files of a host differ from what it runs.
-type Difference struct {
-	Revision int             `json:"revision"` // that runs
-	Hash     string          `json:"hash"`     // of what runs
-	Desired  string          `json:"desired"`  // hash of the files
-	Changes  Changes         `json:"changes"`
-	Problems config.Problems `json:"problems"` // of the edit: what it takes away, and lets through; errors would reject it
-	Warnings config.Problems `json:"warnings"` // of the files
-}
-
 // FileText is a file of a revision with its text.
 type FileText struct {
 	config.File

@@ -160,7 +160,7 @@ func newConfigMetrics() *configMetrics {
 		}),
 		reloads: newCounters("easymicro_config_reloads_total", "Configuration reload attempts, by result.", "result"),
 	}
-	for _, result := range []string{"applied", "rejected"} {
+	for _, result := range []string{"applied", "rejected", "rolledBack"} {
 		m.reloads.WithLabelValues(result) // an alert on the rate needs the zero before the first one
 	}
 	return m
@@ -171,11 +171,14 @@ func (m *configMetrics) StateWriteFailed() { m.stateFailures.Inc() }
 
 // Reload is the outcome of one attempt to apply a set.
 type Reload struct {
-	Result   string // applied, rejected, unchanged
+	Result   string // applied, rejected, unchanged, held
 	Revision int    // the running revision afterwards
 	InSync   bool   // whether it matches the files
 	At       time.Time
 }
+
+// RolledBack counts an edit that was applied and rolled back.
+func (m *configMetrics) RolledBack() { m.reloads.WithLabelValues("rolledBack").Inc() }
 
 // Reloaded counts an attempt to apply a set and records its result.
 func (m *configMetrics) Reloaded(r Reload) {

@@ -1,0 +1,13 @@
+package admin
+
+import "github.com/easymicro/easymicro/config"
+
+// Difference shows how the files of a host differ from what it runs.
+type Difference struct {
+	Revision int             `json:"revision"` // that runs
+	Hash     string          `json:"hash"`     // of what runs
+	Desired  string          `json:"desired"`  // hash of the files
+	Changes  Changes         `json:"changes"`
+	Problems config.Problems `json:"problems"` // of the edit: what it takes away, and lets through; errors would reject it
+	Warnings config.Problems `json:"warnings"` // of the files
+}
