@@ -96,7 +96,7 @@ func (x *accessException) excludes(c *accessCall) bool {
 
 // sameAccess reports whether two rules for access that are enforced refuse the same calls, as far as that is plain.
 func sameAccess(a, b *Rule) bool {
-	samePatterns := func(p, q Patterns) bool { return slices.Equal(p, q) }
+	samePatterns := slices.Equal[Patterns]
 	sameEntries := func(p, q []AccessEntry) bool {
 		return slices.EqualFunc(p, q, func(x, y AccessEntry) bool {
 			return samePatterns(x.Caller, y.Caller) && samePatterns(x.Methods, y.Methods)

@@ -27,7 +27,7 @@ func (c keepChecker) check() {
 		}
 		r := &c.rules[at]
 		if field, why := unkept(r, c.now); why != "" {
-			c.rule(r, field, "%s, and policies.keep (%s) demands that rule %s is enforced for all callers", why, c.m.Position(path), name)
+			_ = c.rule(r, field, "%s, and policies.keep (%s) demands that rule %s is enforced for all callers", why, c.m.Position(path), name)
 		}
 	}
 }

@@ -180,7 +180,8 @@ func (u *universe) representatives(patterns []string) []string {
 		}
 	}
 	for _, p := range patterns {
-		if add(p); isGlob(p) {
+		add(p)
+		if isGlob(p) {
 			globs = append(globs, p)
 		}
 	}

@@ -177,7 +177,9 @@ func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation,
 	if err != nil {
 		return nil, err
 	}
-	g := &generation{revision: a.memory.number() + 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name)}
+	g := &generation{
+		revision: a.memory.number() + 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name),
+	}
 	if prev != nil {
 		g.revision = prev.revision + 1
 		g.changes, g.pending = config.Diff(prev.set, set), config.Diff(a.first, set).Pending()

@@ -33,7 +33,7 @@ type mortalOptions struct{ Exit bool }
 
 // Die crashes the process.
 func (mortal) Die(context.Context, *args, *reply) error {
-	go panic("a handler that nobody tested") //nolint:forbidigo // the process is to crash
+	go panic("a handler that nobody tested")
 	select {}
 }
 
@@ -92,7 +92,7 @@ func TestMortalHost(t *testing.T) {
 	p := newPlant(t)
 	registry.Register("test.mortal", mortalOptions{}, func(_ context.Context, o mortalOptions, _ registry.Env) (*registry.Service, error) {
 		if o.Exit {
-			os.Exit(3)
+			os.Exit(3) //nolint:forbidigo // the process is to die before it is ready
 		}
 		return registry.Receiver(mortal{}), nil
 	}, registry.In(p.reg), registry.Methods[mortal]())

@@ -37,8 +37,6 @@ type window struct {
 	hash           string             // of the edited files
 	opened         time.Time
 	began          time.Time // of the first edit since the baseline
-	closed         chan struct{}
-	closing        sync.Once
 
 	byMethod map[string]*tally // of the methods of this host before and after, by Service/Method
 	others   tally             // of the methods of other hosts
@@ -70,7 +68,7 @@ func openWindow(baseline, next *generation, settings *config.AutoRollback, m *te
 	narrowed := baseline.routes.Narrowed(&next.routes) || !reflect.DeepEqual(before.Routes, after.Routes) || !slices.Equal(before.Get, after.Get)
 	w := &window{
 		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true, hash: next.set.DesiredHash(),
-		opened: time.Now(), closed: make(chan struct{}), byMethod: make(map[string]*tally), blame: make(map[cause]uint64),
+		opened: time.Now(), byMethod: make(map[string]*tally), blame: make(map[cause]uint64),
 	}
 	w.began = w.opened
 	var err error
@@ -87,8 +85,6 @@ func openWindow(baseline, next *generation, settings *config.AutoRollback, m *te
 	w.others.method = "other hosts"
 	return w, nil
 }
-
-func (w *window) close() { w.closing.Do(func() { close(w.closed) }) }
 
 // tallyOf returns the tally of a method.
 func (w *window) tallyOf(method string) *tally {
@@ -195,7 +191,7 @@ func (c *comparison) decided(e *code.Error) {
 	c.ticket.Done(e)
 }
 
-// counts counts a refusal, unless the baseline refuses the call too or it is intended.
+// counts records a refusal, unless the baseline refuses the call too or it is intended.
 func (c *comparison) counts(e *code.Error) bool {
 	w := c.window
 	by := cause{method: c.tally.method, reason: e.Reason}

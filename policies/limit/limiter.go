@@ -17,7 +17,7 @@ type RateLimits struct {
 // bucket.
 //
 // A call that needs several limiters locks all of them, in one order, before it decides.
-type Limiter struct { //nolint:gocritic // callers lock several before they decide
+type Limiter struct {
 	notifier
 
 	mutex

@@ -10,7 +10,7 @@ import (
 //
 // A call that needs several semaphores locks all of them, in one order, before it decides. One that needs no other takes a
 // free permit without the lock, by TryAcquire.
-type Semaphore struct { //nolint:gocritic // callers lock several before they decide
+type Semaphore struct {
 	mutex
 
 	// state is the number of calls in flight, plus guarded while the lock is held or calls wait: then only the holder of
