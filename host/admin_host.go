@@ -118,7 +118,10 @@ func (a *adminHost) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.A
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	r, err := a.reloads.reload(ctx, trigger{source: SourceAdmin, who: q.Who, force: q.Force})
-	if err == nil {
+	switch {
+	case err == nil && r.Result == ResultHeld:
+		return nil, admin.Errorf(admin.CodeRejected, "the files were not applied, r%d keeps running: %s", r.Number, r.Why)
+	case err == nil:
 		return &r, nil
 	}
 	inForce := a.current.Load().revision

@@ -121,6 +121,9 @@ func TestAnEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
 	if err != nil || again.Result != host.ResultHeld || !strings.Contains(again.Why, "r2 rolled back") {
 		t.Errorf("reload: %s %q, %v", again.Result, again.Why, err)
 	}
+	if _, err := h.Admin.Reload(t.Context(), false); err == nil || !strings.Contains(err.Error(), "r3 keeps running: r2 rolled back") {
+		t.Errorf("reload by the admin API: %v", err)
+	}
 	status, err := h.Admin.Status(t.Context())
 	if err != nil || status.Policies.InSync || !strings.Contains(status.Policies.Held, "r2 rolled back") {
 		t.Errorf("status %+v, %v", status.Policies, err)

@@ -55,13 +55,10 @@ func reloadError(host *hostClient, err error) error {
 }
 
 func (c *reloadCommand) text(r *admin.Attempt) {
-	switch r.Result {
-	case admin.ResultApplied:
-		c.line("%s", appliedText(&c.printer, r))
-	case admin.ResultHeld:
-		c.line("%s", heldText(&c.printer, r))
-	default:
+	if r.Result != admin.ResultApplied {
 		c.line("r%d keeps running: nothing changed", r.Number)
+	} else {
+		c.line("%s", appliedText(&c.printer, r))
 	}
 	for _, w := range r.Warnings {
 		c.line("%s", warningText(&c.printer, w))
@@ -79,11 +76,6 @@ func appliedText(p *printer, r *admin.Attempt) string {
 		unit = 10 * time.Microsecond // so that a small edit does not show 0s
 	}
 	return fmt.Sprintf("%s in %s: %s", p.paint(green, fmt.Sprintf("r%d applied", r.Number)), took.Round(unit), what)
-}
-
-// heldText returns the line about files that are not applied since they were rolled back.
-func heldText(p *printer, r *admin.Attempt) string {
-	return fmt.Sprintf("%s, r%d keeps running: %s", p.paint(red, "held back"), r.Number, r.Why)
 }
 
 func warningText(p *printer, w config.Problem) string {

@@ -208,7 +208,7 @@ func (s *screen) revision(r host.Attempt) {
 		s.line("%s, r%d keeps running: %s", s.paint(red, "rejected"), r.Number, what)
 		s.problems(r.Problems.Errors())
 	case host.ResultHeld:
-		s.line("%s", heldText(s.printer, &r))
+		s.line("%s, r%d keeps running: %s", s.paint(red, "held back"), r.Number, r.Why)
 	case host.ResultApplied:
 		if r.Source == host.SourceAutoRollback {
 			s.line("%s", s.paint(red, r.Why))
