@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// Same reports whether two rules mean the same for a kind of incoming calls that both have.
+// Same reports whether two rules mean the same for a kind that both have, other than retries and the like.
 func Same(r, o *Rule, kind Kind) bool {
 	a, b := only(r, kind), only(o, kind)
 	return reflect.DeepEqual(&a, &b) || a.content() == b.content()

@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"os"
@@ -283,7 +284,9 @@ services:
   - {name: Arith, handler: test.arith}
 upstreams: [{name: till, service: Till, resolve: {endpoints: ["%s"]}}]
 policies:
-  rules: [{name: other, description: one, match: {service: Arith}, rateLimit: {rate: 1000}}]
+  rules:
+    - {name: other, description: one, match: {service: Arith}, rateLimit: {rate: 1000}}
+    - {name: out, match: {upstream: till}, rateLimit: {rate: 100000}}
   watch: {debounce: 20ms, poll: 200ms}
   autoRollback: {window: 1s}
 `
@@ -291,10 +294,12 @@ policies:
 	for _, tt := range []struct {
 		name, from, to string // from empty: the upstream's address
 		want           bool
+		because        string
 	}{
 		{name: "address", to: dead, want: true},
+		{name: "limit of calls out", from: "upstream: till}, rateLimit: {rate: 100000", to: "upstream: till}, rateLimit: {rate: 1", want: true, because: "out refused "},
 		{name: "description", from: "one", to: "two"},
-		{name: "limit of another service", from: "rate: 1000", to: "rate: 900"},
+		{name: "limit of another service", from: "Arith}, rateLimit: {rate: 1000", to: "Arith}, rateLimit: {rate: 900"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -327,7 +332,8 @@ policies:
 				t.Fatalf("r%d %s %v", r.Number, r.Result, r.Problems)
 			}
 			if tt.want {
-				if r := h.Revision(); r.Source != host.SourceAutoRollback || !strings.Contains(r.Why, " fail, 0 % did before r2") {
+				because := cmp.Or(tt.because, " fail, 0 % did before r2")
+				if r := h.Revision(); r.Source != host.SourceAutoRollback || !strings.Contains(r.Why, because) {
 					t.Errorf("r%d by %s: %s", r.Number, r.Source, r.Why)
 				}
 				before := ok.Load()

@@ -222,7 +222,9 @@ func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int
 	if outer := registry.CallFrom(ctx); outer != nil {
 		within = outer.RuleDeadline
 	}
+	compared := g.window.Load().compareOut(ctx, call)
 	slot, would, err := g.policies.ClientRules().DoWithin(ctx, call, within)
+	compared.decidedOut(err)
 	for _, w := range would {
 		key := outgoingKey(call, w.Rule, w.Reason, w.Code)
 		r.recorder.recordShadow(g, key, w.Kind, telemetry.TraceID(ctx), &policies.Call{Caller: key.caller, Metadata: call})

@@ -15,10 +15,10 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
-	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -81,6 +81,10 @@ func openWindow(baseline, next *generation, settings *config.AutoRollback, m *te
 	}
 	for _, t := range slices.Concat(baseline.routes.Targets(), next.routes.Targets()) {
 		w.byMethod[t.String()] = &tally{method: t.String()}
+	}
+	for i := range next.set.Manifest.Upstreams {
+		name := outward + next.set.Manifest.Upstreams[i].Name
+		w.byMethod[name] = &tally{method: name}
 	}
 	w.others.method = "other hosts"
 	return w, nil
@@ -147,86 +151,22 @@ func (w *window) gone(ctx context.Context, service, method string, md wire.Metad
 	w.refused(t, cause{method: m.FullName(), reason: code.ReasonUnknownMethod})
 }
 
-// comparison compares one call with the baseline.
-type comparison struct {
-	window  *window
-	tally   *tally
-	call    policies.Call
-	ticket  policies.Ticket
-	through bool // the baseline lets the call through
-}
+// outward is the prefix of an upstream where methods are counted.
+const outward = "to "
 
-var comparisons = sync.Pool{New: func() any { return new(comparison) }}
-
-// begin asks the baseline, and reports whether it lets the call through. as is the call as the rules see it.
-func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wire.Frame, as policies.Call) bool {
-	c.window, c.tally, c.call, c.through = w, w.tallyOf(m.FullName()), as, false
-	if w.turnedAway {
-		caller, err := w.baseline.identity.caller(req.Metadata)
-		if err != nil {
-			return false
-		}
-		deadline, _ := wire.CallerDeadline(call.Arrived(), req.Metadata)
-		c.call = policies.Call{Caller: caller, Peer: call.Peer(), Metadata: metadataOf(call, req), Arrived: call.Arrived(), Deadline: deadline}
+// compareOut asks the baseline about a call to an upstream; nil: there is nothing to ask.
+func (w *window) compareOut(ctx context.Context, call client.OutgoingCall) *comparison {
+	if w == nil || w.rules == nil {
+		return nil
 	}
-	c.through = w.rules.Guard(m.Target).Enter(call, &c.call, &c.ticket) == nil
-	return c.through
-}
-
-// decided compares the decision of the rules in force.
-func (c *comparison) decided(e *code.Error) {
-	if !c.through {
-		return
+	c := comparisons.Get().(*comparison)
+	c.window, c.tally = w, w.tallyOf(outward+call.Upstream())
+	c.call = policies.Call{Caller: call.Caller(), Metadata: call}
+	if at, ok := ctx.Deadline(); ok {
+		c.call.Deadline = at
 	}
-	if e == nil {
-		c.tally.through.Add(1)
-		return
-	}
-	if !c.counts(e) {
-		c.through = false
-		c.ticket.Cancel()
-		return
-	}
-	c.tally.through.Add(1)
-	c.ticket.Done(e)
-}
-
-// counts records a refusal, unless the baseline refuses the call too or it is intended.
-func (c *comparison) counts(e *code.Error) bool {
-	w := c.window
-	by := cause{method: c.tally.method, reason: e.Reason}
-	if e.Rule != "" {
-		rule, kind := ruleBehind(w.next.set, e.Rule, e.Reason)
-		switch {
-		case rule == nil || !w.rules.Differs(e.Rule, kind):
-			return false
-		case w.rules.Intended(e.Rule, kind, &c.call):
-			w.intended.Add(1)
-			return false
-		}
-		by.rule, by.kind = rule.Name, kind
-	} else if e.Code != code.Unauthenticated {
-		return false
-	}
-	w.refused(c.tally, by)
-	return true
-}
-
-// expired compares a call that the rules in force have ended at a deadline.
-func (c *comparison) expired(e *code.Error, deadline time.Time) {
-	if !c.through || e.Rule == "" {
-		return
-	}
-	if at, ok := c.ticket.Deadline(); ok && !at.After(deadline) {
-		return
-	}
-	c.counts(e)
-}
-
-// recycle returns c to its pool. The ticket is reset by its next use.
-func (c *comparison) recycle() {
-	c.window, c.tally, c.call = nil, nil, policies.Call{}
-	comparisons.Put(c)
+	c.through = w.rules.ClientGuard(call.Upstream(), call.Service(), call.Method()).Enter(ctx, &c.call, &c.ticket) == nil
+	return c
 }
 
 // verdict is what a window says about its edit.
@@ -244,7 +184,9 @@ func (w *window) judge(now time.Time) verdict {
 	var worst *tally
 	for _, t := range w.tallies() {
 		p, r := t.through.Load(), t.refused.Load()
-		through, refused = through+p, refused+r
+		if !strings.HasPrefix(t.method, outward) {
+			through, refused = through+p, refused+r
+		}
 		if p >= minimum && w.exceeds(r, p) && (worst == nil || r > worst.refused.Load()) {
 			worst = t
 		}
@@ -302,7 +244,9 @@ func (w *window) evidence(method string, refused, through uint64) verdict {
 		who, did = "services and routes", "turned away"
 	}
 	what := fmt.Sprintf("%s %s %d %% of %s calls", who, did, (refused*100+through/2)/through, thousands(through))
-	if method != "" {
+	if to, ok := strings.CutPrefix(method, outward); ok {
+		what += " to " + to
+	} else if method != "" {
 		what += " of " + strings.Replace(method, "/", ".", 1)
 	}
 	what += fmt.Sprintf(" that r%d let through", w.baseline.revision)

@@ -9,8 +9,7 @@ import (
 )
 
 // Baseline decides on calls as the rules of an earlier snapshot would have, to compare a new snapshot with it. It has the
-// enforced rules that differ between the two, with copies of their state, and never has a call wait or go into debt. Calls to
-// upstreams are not compared.
+// enforced rules that differ between the two, with copies of their state, and never has a call wait or go into debt.
 type Baseline struct {
 	rules   *Snapshot
 	next    *Snapshot
@@ -89,6 +88,11 @@ func NewBaseline(old, next *Snapshot, callers, methods bool) (*Baseline, error) 
 
 // Guard returns the guard of a method under the rules of the baseline.
 func (b *Baseline) Guard(t Target) *Guard { return b.rules.Resolve(t) }
+
+// ClientGuard returns the guard of calls to a method of an upstream.
+func (b *Baseline) ClientGuard(upstream, service, method string) *Guard {
+	return b.rules.guardOf(upstream, service, method)
+}
 
 // Touches reports whether a rule that differs applies to calls of a method of this host. A nil Baseline has none.
 func (b *Baseline) Touches(t Target) bool {

@@ -59,12 +59,15 @@ func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 	return changes
 }
 
-// comparedKinds returns the kinds of a rule that can refuse or end incoming calls.
+// comparedKinds returns the kinds of a rule that can refuse or end calls, apart from the breakers of calls to upstreams: what
+// these have learned from the endpoints cannot be copied.
 func (r *rule) comparedKinds() []config.Kind {
-	if !r.enforced || r.clientSide() {
+	if !r.enforced {
 		return nil
 	}
-	return r.config.Kinds()
+	return slices.DeleteFunc(r.config.Kinds(), func(k config.Kind) bool {
+		return k.ClientOnly() || r.clientSide() && k == config.KindCircuitBreaker
+	})
 }
 
 // copyState copies the state of a rule, so that neither changes that of the other from then on.
