@@ -106,7 +106,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	a.record(r, next)
 	if u := from.undoes; u != nil {
 		a.metrics.RolledBack()
-		a.amend(u.window.next.revision, func(r *Attempt) { r.Result, r.Why, r.Verdict = ResultRolledBack, from.holds.why, u.verdict })
+		a.amend(u.window.next.revision, func(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict })
 	}
 	return r, nil
 }
