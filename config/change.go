@@ -36,6 +36,15 @@ const maxChanges = 100
 // removals.
 type Changes []Change
 
+// Subjects returns the subjects of the changes.
+func (c Changes) Subjects() map[string]bool {
+	subjects := make(map[string]bool, len(c))
+	for i := range c {
+		subjects[c[i].Subject] = true
+	}
+	return subjects
+}
+
 // Class returns the strongest class among the changes; Live if there are none.
 func (c Changes) Class() Class {
 	strongest := Live

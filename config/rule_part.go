@@ -11,13 +11,6 @@ func Same(r, o *Rule, kind Kind) bool {
 	return reflect.DeepEqual(&a, &b) || a.content() == b.content()
 }
 
-// Equal reports whether two rules mean the same in all of their kinds.
-func Equal(r, o *Rule) bool {
-	a, b := *r, *o
-	a.path, a.at, b.path, b.at = "", positions{}, "", positions{}
-	return reflect.DeepEqual(&a, &b) || r.content() == o.content()
-}
-
 // ForAll returns a rule as one enforced for all calls.
 func ForAll(r *Rule) *Rule {
 	c := *r

@@ -53,9 +53,9 @@ func (f *failing) now() ratio {
 }
 
 // newFailures returns the failures to compare after an edit; nil if it affects no method.
-func newFailures(baseline, next *generation, rules *policies.Baseline, settings *config.AutoRollback, m *telemetry.Metrics) *failures {
+func newFailures(next *generation, changes config.Changes, rules *policies.Baseline, settings *config.AutoRollback, m *telemetry.Metrics) *failures {
 	f := &failures{revision: next.revision, maximum: float64(settings.MaxNewFailures), minimum: uint64(settings.MinRequests)}
-	a := affectedBy(config.Diff(baseline.set, next.set), next.set)
+	a := affectedBy(changes, next.set)
 	now := time.Now()
 	add := func(affected bool, name string, calls *traffic.Method) {
 		list := &f.others

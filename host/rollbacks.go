@@ -52,7 +52,11 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	}
 	var w *window
 	err := contain(func() (err error) {
-		w, err = openWindow(baseline, next, settings, r.metrics)
+		changes := next.changes
+		if baseline != prev {
+			changes = config.Diff(baseline.set, next.set)
+		}
+		w, err = openWindow(baseline, next, changes, settings, r.metrics)
 		return err
 	})
 	if err != nil {

@@ -31,7 +31,7 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	if prev != nil {
 		before = prev.policies
 	}
-	if err := policies.Taste(next.set.Rules, before); err != nil {
+	if err := policies.Taste(next.set.Rules, next.changes); err != nil {
 		return nil, err
 	}
 	o := compileOptions(next.set, p.name)

@@ -62,7 +62,7 @@ type cause struct {
 
 // openWindow returns the window for a new generation; nil if nothing has changed that could refuse calls. Call it before the
 // generation comes into force.
-func openWindow(baseline, next *generation, settings *config.AutoRollback, m *telemetry.Metrics) (*window, error) {
+func openWindow(baseline, next *generation, changes config.Changes, settings *config.AutoRollback, m *telemetry.Metrics) (*window, error) {
 	sameCallers := baseline.identity.same(&next.identity)
 	before, after := &baseline.set.Manifest.Gateway, &next.set.Manifest.Gateway
 	narrowed := baseline.routes.Narrowed(&next.routes) || !reflect.DeepEqual(before.Routes, after.Routes) || !slices.Equal(before.Get, after.Get)
@@ -72,10 +72,10 @@ func openWindow(baseline, next *generation, settings *config.AutoRollback, m *te
 	}
 	w.began = w.opened
 	var err error
-	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, !sameCallers, narrowed); err != nil {
+	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, changes, !sameCallers, narrowed); err != nil {
 		return nil, err
 	}
-	w.failures = newFailures(baseline, next, w.rules, settings, m)
+	w.failures = newFailures(next, changes, w.rules, settings, m)
 	if w.rules == nil && w.failures == nil {
 		return nil, nil //nolint:nilnil // there is nothing to observe
 	}

@@ -23,18 +23,18 @@ type pair struct {
 	kind config.Kind
 }
 
-// NewBaseline copies the state of the rules of old that differ in next. If callers are identified in another way, all rules count
-// as different; if methods are gone, all are asked about them. It returns nil if there is no difference. Call it before next is
-// activated.
-func NewBaseline(old, next *Snapshot, callers, methods bool) (*Baseline, error) {
+// NewBaseline copies the state of the rules of old that differ in next; changes are those between their sets. If callers are
+// identified in another way, all rules count as different; if methods are gone, all are asked about them. It returns nil if there
+// is no difference. Call it before next is activated.
+func NewBaseline(old, next *Snapshot, changes config.Changes, callers, methods bool) (*Baseline, error) {
 	b := &Baseline{next: next, callers: callers, changed: make(map[pair]bool)}
 	all := callers || methods
-	before := predecessors(next.rules, old)
+	before, edited := predecessors(next.rules, old), changes.Subjects()
 	same := make(map[pair]bool) // of old
 	anew := make(map[config.Kind]bool)
 	for _, r := range next.rules {
 		for _, kind := range r.comparedKinds() {
-			if was := before[r]; was != nil && config.Same(was.config, r.config, kind) {
+			if was := before[r]; was != nil && (!edited[r.name] || config.Same(was.config, r.config, kind)) {
 				same[pair{was.name, kind}] = true
 				continue
 			}

@@ -15,13 +15,13 @@ const (
 	tasteWait = time.Millisecond      // one call
 )
 
-// Taste tries the rules that are new in rules, or differ from those of prev, on state of their own: each is asked about calls that
-// it allows, refuses and ends, and that succeed and fail. The error is a *config.InternalError of a rule that panics.
-func Taste(rules []config.Rule, prev *Snapshot) error {
-	until := time.Now().Add(tasteFor)
+// Taste tries the rules that changes are about, on state of their own: each is asked about calls that it allows, refuses and ends,
+// and that succeed and fail. The error is a *config.InternalError of a rule that panics.
+func Taste(rules []config.Rule, changes config.Changes) error {
+	edited, until := changes.Subjects(), time.Now().Add(tasteFor)
 	for i := range rules {
 		r := &rules[i]
-		if prev != nil && prev.byName[r.Name] != nil && config.Equal(prev.byName[r.Name].config, r) {
+		if !edited[r.Name] {
 			continue
 		}
 		if time.Now().After(until) {
