@@ -7,6 +7,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -38,3 +39,8 @@ func AdminOf(h *Host) admin.Host { return h.adminHost }
 
 // SecondLookAfter is how long a host that does not run yet waits before it looks again at an edit that takes much away.
 func SecondLookAfter(h *Host, d time.Duration) { h.reloads.secondLookAfter = d }
+
+// Fault has rules panic, from the next set on.
+func Fault(h *Host, fault func(*policies.Options)) {
+	h.applier.locked(func(*generation) { h.rules.fault = fault })
+}

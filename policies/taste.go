@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -17,7 +18,7 @@ const (
 
 // Taste tries the rules that are new in rules, or differ from those of prev, on state of their own: each is asked about calls that
 // it allows, refuses and ends, and that succeed and fail. The error is a *config.InternalError of a rule that panics.
-func Taste(rules []config.Rule, prev *Snapshot) error {
+func Taste(rules []config.Rule, prev *Snapshot, o Options) error {
 	until := time.Now().Add(tasteFor)
 	for i := range rules {
 		r := &rules[i]
@@ -27,17 +28,29 @@ func Taste(rules []config.Rule, prev *Snapshot) error {
 		if time.Now().After(until) {
 			return nil
 		}
-		if err := config.Contain(r.InRule, func() error { return taste(r) }); err != nil {
+		if err := config.Contain(r.InRule, func() error { return taste(r, tasting(&o)) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// tasting returns the options for a rule that is tried.
+func tasting(o *Options) (tried Options) {
+	if o.Fault != nil {
+		tried.Fault = func(rule string, kind config.Kind, at limit.Moment) {
+			if at != limit.AtCompile {
+				o.Fault(rule, kind, limit.AtTaste)
+			}
+		}
+	}
+	return tried
+}
+
 // taste tries one rule as it is, and with limits that one call reaches.
-func taste(r *config.Rule) error {
+func taste(r *config.Rule, o Options) error {
 	for _, tried := range []*config.Rule{r.ForAll(), r.ForAll().Tight()} {
-		s, err := Compile([]config.Rule{*tried}, []Target{tasted}, nil, Options{})
+		s, err := Compile([]config.Rule{*tried}, []Target{tasted}, nil, o)
 		if err != nil {
 			return err
 		}
@@ -49,6 +62,11 @@ func taste(r *config.Rule) error {
 		}
 		s.Rules()
 		s.Explain(tasted, "", netip.Addr{})
+		for _, kind := range tried.Kinds() {
+			if p := s.rules[0].health[kind].Panic(); p != nil {
+				return &config.InternalError{Where: r.InRule(), Value: code.PanicText(p.Value), Stack: string(p.Stack)}
+			}
+		}
 	}
 	return nil
 }
