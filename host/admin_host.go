@@ -48,6 +48,9 @@ func (a *adminHost) checks(g *generation, ready []error) []admin.Check {
 		}
 		checks = append(checks, c)
 	}
+	for _, b := range g.policies.Broken() {
+		checks = append(checks, admin.Check{Name: "rule " + b.Rule + " (" + b.Position.String() + ")", OK: true, Warning: "its " + string(b.Kind) + " is broken"})
+	}
 	return checks
 }
 
@@ -194,7 +197,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 		Limiters:       g.policies.Limiters(),
 		Upstreams:      view.Upstreams(g.view(), a.metrics),
 		Discovery:      view.Clusters(g.view()),
-		Warnings:       applied.Warnings,
+		Warnings:       append(brokenRules(g), applied.Warnings...),
 	}
 	if h := a.applier.rollbacks.held.Load(); h != nil {
 		s.Policies.Desired.Hash, s.Policies.Held = h.hash, h.why

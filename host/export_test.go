@@ -7,6 +7,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -45,4 +46,9 @@ func GoodAfter(h *Host, d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.good = d
+}
+
+// Fault has rules panic, from the next set on.
+func Fault(h *Host, fault func(*policies.Options)) {
+	h.applier.locked(func(*generation) { h.rules.fault = fault })
 }

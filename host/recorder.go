@@ -26,6 +26,7 @@ var kindOf = map[string]config.Kind{
 	code.ReasonOverloaded:  config.KindConcurrency,
 	code.ReasonBreakerOpen: config.KindCircuitBreaker,
 	code.ReasonDenied:      config.KindAccess,
+	code.ReasonRuleBroken:  config.KindAccess,
 	code.ReasonTimeout:     config.KindTimeout,
 	reasonRetryBudget:      config.KindRetry,
 }

@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -24,6 +25,7 @@ type rules struct {
 	*core
 	pool     *client.Pool
 	expiries expiries
+	fault    func(*policies.Options) // of tests, which have rules panic
 }
 
 func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
@@ -31,11 +33,17 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	if prev != nil {
 		before = prev.policies
 	}
-	if err := policies.Taste(next.set.Rules, next.changes); err != nil {
-		return nil, err
-	}
 	o := compileOptions(next.set, p.name)
 	o.Revision, o.OnTransition, o.Pool = next.revision, p.logTransition, p.pool
+	o.OnBroken = func(b policies.Broken) { p.ruleBroke(next, &b) }
+	if p.fault != nil {
+		p.fault(&o)
+	}
+	changed := next.changes.Subjects()
+	edited := func(rule string) bool { return prev == nil || changed[rule] }
+	if err := policies.Taste(next.set.Rules, edited, o); err != nil {
+		return nil, err
+	}
 	var err error
 	if next.policies, err = policies.Compile(next.set.Rules, next.routes.Targets(), before, o); err != nil {
 		return nil, err
@@ -109,6 +117,27 @@ func (p *rules) ranOutOfKeys(t policies.Transition) {
 		level, attrs = slog.LevelInfo, append(attrs, "mode", string(t.Mode))
 	}
 	p.log.Log(context.Background(), level, "rate limit ran out of keys", append(attrs, "cause", t.Cause)...)
+}
+
+// ruleBroke logs that a kind of a rule has panicked, and holds it against the edit. It runs on the goroutine of a call, maybe with
+// locks of rules held.
+func (p *rules) ruleBroke(g *generation, b *policies.Broken) {
+	p.log.Error("a rule is broken: it "+b.Effect()+" from now on; this is a bug of easymicro", "rule", b.Rule, "kind", string(b.Kind),
+		"mode", string(b.Mode), "position", b.Position.String(), "revision", g.revision, "panic", b.Panic, "stack", b.Stack)
+	if w := g.window.Load(); w != nil {
+		w.ruleBroke(b)
+	}
+}
+
+// brokenRules returns a warning for each kind of a rule that has panicked.
+func brokenRules(g *generation) (warnings config.Problems) {
+	for _, b := range g.policies.Broken() {
+		p := b.Position.Problem("rules["+b.Rule+"]."+string(b.Kind), fmt.Sprintf("rule %s is broken: its %s %s; this is a bug of easymicro, "+
+			"whose log has the stack: %s", b.Rule, b.Kind, b.Effect(), b.Panic))
+		p.Warning = true
+		warnings = append(warnings, p)
+	}
+	return warnings
 }
 
 // logExpiry logs that a rule or a token has expired, or will soon.

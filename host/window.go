@@ -42,6 +42,8 @@ type window struct {
 	others   tally             // of the methods of other hosts
 	intended atomic.Uint64     // refused calls that do not count
 
+	broken atomic.Pointer[policies.Broken] // the first rule of the edit that panicked
+
 	mu    sync.Mutex
 	blame map[cause]uint64 // newly refused calls
 }
@@ -76,7 +78,7 @@ func openWindow(baseline, next *generation, changes config.Changes, settings *co
 		return nil, err
 	}
 	w.failures = newFailures(next, changes, w.rules, settings, m)
-	if w.rules == nil && w.failures == nil {
+	if w.rules == nil && w.failures == nil && !next.policies.Alters(baseline.policies) {
 		return nil, nil //nolint:nilnil // there is nothing to observe
 	}
 	for _, t := range slices.Concat(baseline.routes.Targets(), next.routes.Targets()) {
@@ -104,6 +106,13 @@ func (w *window) refused(t *tally, c cause) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.blame[c]++
+}
+
+// ruleBroke notes that a rule of the edit panics, unless the baseline's does too or it is never a reason to roll back.
+func (w *window) ruleBroke(b *policies.Broken) {
+	if r := w.next.set.Rule(b.Rule); r != nil && r.AutoRollback != "off" && !w.baseline.policies.IsBroken(b.Rule, b.Kind) {
+		w.broken.CompareAndSwap(nil, b)
+	}
 }
 
 // lost compares a call over rpcx to a method that is not served.
@@ -191,6 +200,10 @@ func (w *window) judge(now time.Time) verdict {
 			worst = t
 		}
 	}
+	if b := w.broken.Load(); b != nil {
+		bad := fmt.Sprintf("%s is broken (%s)", b.Rule, w.next.set.Rule(b.Rule).Position(""))
+		return verdict{over: true, bad: bad, cause: cause{rule: b.Rule, kind: b.Kind}, text: bad}
+	}
 	if bad := w.failures.judge(); bad != "" {
 		return verdict{over: true, bad: bad, text: bad}
 	}
@@ -203,6 +216,9 @@ func (w *window) judge(now time.Time) verdict {
 	calls, open := through, w.settings.Window.Std()
 	if w.rules == nil {
 		calls = w.failures.calls()
+	}
+	if w.rules == nil && w.failures == nil {
+		calls = minimum // only a broken rule counts
 	}
 	switch {
 	case now.Sub(w.opened) < open && now.Sub(w.began) < longestWindow*open:

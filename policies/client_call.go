@@ -25,17 +25,8 @@ type clientCall struct {
 func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot int, err error) {
 	c, now := &cc.call, time.Now()
 	c.Caller, c.Metadata, c.Arrived, c.target = cmp.Or(cc.flight.Call.Caller(), Anonymous), cc.flight.Call, now, g.target
-	if at, ok := ctx.Deadline(); ok {
-		c.Deadline, cc.deadline.At, cc.deadline.Within = at, at, at.Equal(within)
-	}
-	p := g.plan(c.Caller)
-	cc.start(p, c, now)
-	if !cc.deadline.At.IsZero() && !now.Before(cc.deadline.At) {
-		return 0, cc.overdue()
-	}
-	cc.choose(p, now)
-	defer cc.reservation.release()
-	if err := cc.admit(ctx, p, now); err != nil {
+	defer cc.reservation.leave()
+	if err := cc.decide(ctx, g.plan(c.Caller), now, within); err != nil {
 		return 0, err
 	}
 	if cc.deadline.ByRule {
@@ -49,8 +40,62 @@ func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot
 		cc.reservation.refund()
 	}
 	cc.shadowBreakers(before)
-	c.shadowed = append(c.shadowed, cc.countShadow()...)
+	for !cc.conclude(func() { cc.countShadow(&c.shadowed) }) {
+	}
 	return slot, cc.timed(err)
+}
+
+// conclude reports the end of the call, and returns false if a rule panics.
+func (cc *clientCall) conclude(report func()) (reported bool) {
+	defer func() {
+		if reported {
+			return
+		}
+		if p := recover(); p != nil {
+			cc.ending.health.Break(p)
+		}
+	}()
+	report()
+	return true
+}
+
+// decide asks the rules whether to send the call, without those that are broken, until none panics.
+func (cc *clientCall) decide(ctx context.Context, p *plan, now, within time.Time) (err error) {
+	decided := false
+	defer func() {
+		if decided {
+			return
+		}
+		if panicked := recover(); panicked != nil {
+			cc.call.blame(panicked, cc.drop)
+			err = cc.decide(ctx, p, now, within)
+		}
+	}()
+	err = cc.ask(ctx, p, now, within)
+	decided = true
+	return err
+}
+
+// drop gives back what the call holds, in whatever state a panic has left it, and begins it anew.
+func (cc *clientCall) drop() {
+	cc.reservation.drop()
+	o := &cc.flight
+	o.Cancel()
+	cc.clock, cc.breaker = clock{host: cc.host}, nil
+	cc.flight = outgoing.Flight{Call: o.Call, Pool: o.Pool, Deadline: &cc.deadline}
+}
+
+func (cc *clientCall) ask(ctx context.Context, p *plan, now, within time.Time) error {
+	c := &cc.call
+	if at, ok := ctx.Deadline(); ok {
+		c.Deadline, cc.deadline.At, cc.deadline.Within = at, at, at.Equal(within)
+	}
+	cc.start(p, c, now)
+	if !cc.deadline.At.IsZero() && !now.Before(cc.deadline.At) {
+		return cc.overdue()
+	}
+	cc.choose(p, now)
+	return cc.admit(ctx, p, now)
 }
 
 // choose selects the rules that decide on attempts.
@@ -78,6 +123,7 @@ func (cc *clientCall) admit(ctx context.Context, p *plan, now time.Time) error {
 	asked := false
 	ask := func() error {
 		asked = true
+		cc.call.asked = nil // it calls the client
 		err := cc.flight.Admit()
 		cc.shadowBreakers([2]bool{})
 		return err
@@ -110,10 +156,10 @@ func (cc *clientCall) timed(err error) error {
 	if cc.timeout == nil {
 		return err
 	}
-	if cc.deadline.ByRule && err != nil && code.Of(err) == code.DeadlineExceeded && limit.Reached(cc.deadline.At) {
-		cc.timeout.counts.Reject.Add(1)
+	ended := cc.deadline.ByRule && err != nil && code.Of(err) == code.DeadlineExceeded && limit.Reached(cc.deadline.At)
+	cc.conclude(func() { cc.countTimeout(ended) })
+	if ended {
 		return cc.overdue()
 	}
-	cc.timeout.counts.Allow.Add(1)
 	return err
 }

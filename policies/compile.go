@@ -4,6 +4,7 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+	"sync"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/client"
@@ -36,13 +37,14 @@ func compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options, b
 	if o.Allowed != nil {
 		s.neighbours.allowed = compileGlobs(o.Allowed)
 	}
+	s.facts = sync.OnceValue(func() *facts { return newFacts(s) })
 	s.nothing = newGuard(&s.activation, s.host, &subject{}, nil)
 	if prev != nil {
 		prev.Activate() // the new rules build on its state, so that no change of it may be pending: it is activated by its first call
 		s.sink, s.pool, s.orders = prev.sink, cmp.Or(s.pool, prev.pool), prev.orders
 	}
 	s.pool = cmp.Or(s.pool, new(client.Pool))
-	if err := addRules(s, rules, begin); err != nil {
+	if err := addRules(s, rules, &o, begin); err != nil {
 		return nil, err
 	}
 	s.inbound, s.outbound = newIndexes(s.rules)
@@ -65,7 +67,7 @@ func compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options, b
 	return s, nil
 }
 
-func addRules(s *Snapshot, rules []config.Rule, begin func(*config.Rule)) error {
+func addRules(s *Snapshot, rules []config.Rule, o *Options, begin func(*config.Rule)) error {
 	var problems config.Problems
 	wrong := func(c *config.Rule, message string) {
 		path := c.Path()
@@ -86,6 +88,7 @@ func addRules(s *Snapshot, rules []config.Rule, begin func(*config.Rule)) error 
 		case s.byName[c.Name] != nil:
 			wrong(c, "duplicate name")
 		default:
+			compiled.watch(o)
 			r := &rule{spec: *compiled}
 			s.rules = append(s.rules, r)
 			s.byName[c.Name] = r

@@ -56,7 +56,7 @@ func (g *Guard) empty() bool { return g == nil || g.others == nil }
 // Enter evaluates the rules in order, waits where they queue the call, and fills t. A wait ends at the call's deadline and
 // with ctx. A refusal is a *code.Error that names the rule; nothing is held then, and t needs no Done. A call refused before
 // it waited has taken no token either. A caller and an arrival that c leaves unset are filled in.
-func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
+func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) (err error) {
 	t.holding = holding{guard: g}
 	t.deadline.At = c.Deadline
 	if g != nil {
@@ -70,11 +70,21 @@ func (g *Guard) Enter(ctx context.Context, c *Call, t *Ticket) error {
 		c.Caller = Anonymous
 	}
 	c.Peer, c.target = c.Peer.Unmap(), g.target
-	if err := g.ask(ctx, g.plan(c.Caller), c, t); err != nil {
+	decided := false
+	defer func() {
+		if decided {
+			return
+		}
+		if p := recover(); p != nil {
+			c.blame(p, t.drop)
+			err = g.Enter(ctx, c, t) // without the rule
+		}
+	}()
+	if err = g.ask(ctx, g.plan(c.Caller), c, t); err != nil {
 		t.abandon()
-		return err
 	}
-	return nil
+	decided = true
+	return err
 }
 
 // plan returns the plan for a caller.
@@ -105,7 +115,7 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 		},
 		open:   func() *openBreaker { return p.openBreaker(c, now) },
 		ask:    func() error { return g.askBreaker(p, c, t, now, closed) },
-		notify: p.notifyBreakers,
+		notify: func() { p.notifyBreakers(c) },
 	}); err != nil {
 		return err
 	}
@@ -115,9 +125,17 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 
 func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 	for _, e := range p.access {
+		if e.health.Broken() {
+			if e.closes(c, now) {
+				e.counts.Reject.Add(1)
+				return e.refuseBroken()
+			}
+			continue
+		}
 		if !e.applies(c, now) {
 			continue
 		}
+		e.health.Meet(limit.AtAsk)
 		if e.access.allows(c.Caller) {
 			e.counts.Allow.Add(1)
 			continue
@@ -139,7 +157,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time, closed bo
 		if closed && which == limit.Enforced {
 			e.counts.Allow.Add(1)
 			if a, counts := e.breaker.Join(); counts {
-				t.admissions.Add(which, a)
+				t.admissions.Add(which, a, e.health)
 			}
 			continue
 		}
@@ -147,7 +165,7 @@ func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time, closed bo
 		switch {
 		case ok:
 			e.counts.Allow.Add(1)
-			t.admissions.Add(which, a)
+			t.admissions.Add(which, a, e.health)
 		case e.countRefusal(c, e.rule.enforcedFor(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
 			return e.rule.RefuseOpen(left)
 		}
@@ -168,8 +186,9 @@ type holding struct {
 	clock
 	admissions limit.Admissions
 
-	settled atomic.Bool // the outcome is known, from Late or Done
-	over    atomic.Bool // nothing is held
+	settled  atomic.Bool // the outcome is known, from Late or Done
+	settling bool        // from Done
+	over     atomic.Bool // nothing is held
 
 	overtimes [2]*limit.Overtime // of a call that was late; set before late
 	late      atomic.Bool
@@ -195,8 +214,8 @@ func (t *Ticket) Late() *code.Error {
 	if t.settled.Swap(true) {
 		return err
 	}
-	if t.deadline.ByRule {
-		t.timeout.counts.Reject.Add(1)
+	if e := t.timeout; t.deadline.ByRule {
+		e.health.Contain(limit.AtDone, func() { e.counts.Reject.Add(1) })
 	}
 	t.overtimes = t.admissions.Late(err, t.callerTimedOut(err))
 	t.late.Store(true)
@@ -225,25 +244,71 @@ func (t *Ticket) Done(err error) {
 	if t.guard.empty() || t.over.Swap(true) {
 		return
 	}
-	t.reservation.release()
-	t.shadowed = t.countShadow()
-	if t.settled.Swap(true) {
-		t.returned()
-		return
+	t.end(err)
+}
+
+// end does what is left to do for Done, and goes on after a panic of a rule.
+func (t *Ticket) end(err error) {
+	ended := false
+	defer func() {
+		if ended {
+			return
+		}
+		if p := recover(); p != nil {
+			t.blame(p)
+			t.end(err)
+		}
+	}()
+	t.reservation.limits.n = 0
+	if t.reservation.permits.n > 0 {
+		t.reservation.release(&t.ending)
 	}
-	if t.timeout != nil {
-		t.timeout.counts.Allow.Add(1)
+	if t.shadow != [2]*entry{} {
+		t.countShadow(&t.shadowed)
+	}
+	switch {
+	case t.settling:
+	case t.settled.Swap(true):
+		t.returned()
+		ended = true
+		return
+	default:
+		t.settling = true
+		if t.timeout != nil {
+			t.ending = t.timeout
+			t.timeout.counts.Allow.Add(1)
+			t.timeout.health.Meet(limit.AtDone)
+		}
 	}
 	t.settle(err)
+	ended = true
+}
+
+// blame marks what was told about the end of the call as broken. It panics again if that is no rule.
+func (t *Ticket) blame(value any) {
+	health := t.admissions.Settling()
+	if health == nil && t.ending != nil {
+		health = t.ending.health
+	}
+	if health == nil {
+		panic(value) //nolint:forbidigo // no rule is the cause
+	}
+	health.Break(value)
 }
 
 // abandon returns what is held for a call that a later rule refused.
 func (t *Ticket) abandon() {
 	t.over.Store(true)
-	t.reservation.release()
+	t.reservation.leave()
 	if !t.settled.Swap(true) {
-		t.settle(limit.ErrExcluded)
+		t.admissions.Conclude(limit.ErrExcluded, false, false)
 	}
+}
+
+// drop gives back what a call holds, in whatever state a panic has left it.
+func (t *Ticket) drop() {
+	t.reservation.drop()
+	t.admissions.Conclude(limit.ErrExcluded, false, false)
 }
 
 // Cancel returns what is held for a call, tokens included, that was not made after all.

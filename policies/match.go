@@ -81,6 +81,15 @@ func (p *patternSet) narrowest(s string) (int, bool) {
 	return narrowest(p.globs, s)
 }
 
+// list returns all patterns.
+func (p *patternSet) list() []glob {
+	list := slices.Clone(p.globs)
+	for text := range p.exact {
+		list = append(list, compileGlob(text))
+	}
+	return list
+}
+
 func matchesAny(globs []glob, s string) bool {
 	for i := range globs {
 		if globs[i].matches(s) {

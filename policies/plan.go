@@ -36,6 +36,8 @@ func (k *winners[T]) each() []*T { return []*T{&k.breaker, &k.timeout, &k.retry,
 // entry is one kind of a rule in a plan, with the conditions that are checked for each call.
 type entry struct {
 	rule    *rule
+	kind    config.Kind
+	health  *limit.Health
 	rank    rank
 	counts  *limit.Counter
 	callers []glob         // empty: all
@@ -66,17 +68,31 @@ func (e *entry) applies(c *Call, now time.Time) bool {
 	return true
 }
 
-// matches compares the time on each call: a rule expires by itself, without an edit.
+// matches compares the time on each call: a rule expires by itself, without an edit. A broken entry matches none.
 func (e *entry) matches(c *Call, now time.Time) bool {
-	return (len(e.callers) == 0 || matchesAny(e.callers, c.Caller)) &&
+	c.asked = e
+	return e.health.Works(limit.AtMatch) && (len(e.callers) == 0 || matchesAny(e.callers, c.Caller)) &&
 		(len(e.peers) == 0 || contains(e.peers, c.Peer)) &&
 		!slices.ContainsFunc(e.except, func(x *exception) bool { return x.matchesCall(c) }) &&
 		!e.rule.expired(now)
 }
 
+// closes reports whether a broken access rule refuses a call: one that it matches, or for which it cannot be told.
+func (e *entry) closes(c *Call, now time.Time) (refuses bool) {
+	defer func() { refuses = refuses || recover() != nil }()
+	working := *e
+	working.health = new(limit.Health)
+	return e.rule.enforcedFor(c) && working.matches(c, now)
+}
+
+func (e *entry) refuseBroken() error {
+	return e.rule.Refuse(code.Unavailable, code.ReasonRuleBroken, "the "+string(e.kind)+" rule is broken", 0)
+}
+
 func winner(list []*entry, c *Call, now time.Time) *entry {
 	for _, e := range list {
 		if e.matches(c, now) {
+			e.health.Meet(limit.AtAsk)
 			return e
 		}
 	}
@@ -106,10 +122,11 @@ func (p *plan) breakerClosed(c *Call, now time.Time) bool {
 }
 
 // notifyBreakers delivers the events of the breakers. The caller must hold no lock.
-func (p *plan) notifyBreakers() {
+func (p *plan) notifyBreakers(c *Call) {
 	for _, list := range [...][]*entry{p.breaker, p.shadow.breaker} {
 		for _, e := range list {
-			if e.breaker != nil {
+			if e.breaker != nil && !e.health.Broken() {
+				c.asked = e
 				e.breaker.Notify()
 			}
 		}
@@ -181,6 +198,7 @@ type clock struct {
 	arrived  time.Time
 	timeout  *entry    // the enforced timeout
 	shadow   [2]*entry // timeouts in shadow
+	ending   *entry    // what the end of the call is reported to: it is to blame for a panic
 }
 
 // start sets the deadline and finds the timeouts that count.
@@ -208,18 +226,33 @@ func (k *clock) overdue() *code.Error {
 	return r.Refuse(code.DeadlineExceeded, code.ReasonTimeout, "timed out after "+config.Duration(r.timeout).String(), 0)
 }
 
-// countShadow counts the decisions of the timeouts in shadow, and returns those that would have ended the call.
-func (k *clock) countShadow() (would []ShadowRefusal) {
-	for _, e := range k.shadow {
+// countShadow counts the decisions of the timeouts in shadow, once, and adds those that would have ended the call to would.
+func (k *clock) countShadow(would *[]ShadowRefusal) {
+	for i, e := range k.shadow {
 		if e == nil {
 			continue
 		}
+		k.ending, k.shadow[i] = e, nil
 		if time.Since(k.arrived) > e.rule.timeout {
 			e.counts.Shadow.Add(1)
-			would = append(would, e.shadow(config.KindTimeout, code.DeadlineExceeded, code.ReasonTimeout))
+			*would = append(*would, e.shadow(config.KindTimeout, code.DeadlineExceeded, code.ReasonTimeout))
 		} else {
 			e.counts.Allow.Add(1)
 		}
+		e.health.Meet(limit.AtDone)
 	}
-	return would
+}
+
+// countTimeout counts the decision of the enforced timeout.
+func (k *clock) countTimeout(ended bool) {
+	if k.timeout == nil {
+		return
+	}
+	k.ending = k.timeout
+	if ended {
+		k.timeout.counts.Reject.Add(1)
+	} else {
+		k.timeout.counts.Allow.Add(1)
+	}
+	k.timeout.health.Meet(limit.AtDone)
 }

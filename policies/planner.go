@@ -118,7 +118,10 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 	r, s, of := c.rule, &step{candidate: c}, p.subject
 	except := r.exceptionsOf(of.target, of.upstream)
 	entryOf := func(kind config.Kind) *entry {
-		return &entry{rule: r, rank: c.rank, counts: r.store.counter(&r.added, kind, of.counted), callers: callers, peers: peers, except: except}
+		return &entry{
+			rule: r, kind: kind, health: r.health[kind], rank: c.rank, counts: r.store.counter(&r.added, kind, of.counted),
+			callers: callers, peers: peers, except: except,
+		}
 	}
 	if r.config.RateLimit != nil {
 		s.rateLimit = entryOf(config.KindRateLimit)
@@ -135,7 +138,9 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 			s.breaker.breaker = r.store.breaker(&r.spec, &r.added, of.upstream, of.counted)
 		}
 		if r.clientSide() {
-			s.breaker.outgoing = &outgoing.Breaker{Origin: &r.Origin, Counts: s.breaker.counts, Shared: s.breaker.breaker, Endpoints: endpoints}
+			s.breaker.outgoing = &outgoing.Breaker{
+				Origin: &r.Origin, Health: s.breaker.health, Counts: s.breaker.counts, Shared: s.breaker.breaker, Endpoints: endpoints,
+			}
 		}
 	}
 	if r.config.Concurrency != nil {
@@ -157,15 +162,19 @@ func (p *planner) clientSide(s *step, entryOf func(config.Kind) *entry) {
 	r, upstream := s.rule, p.subject.upstream
 	if r.retry != nil {
 		s.retry = entryOf(config.KindRetry)
-		s.retry.retry = &outgoing.Retry{RetrySettings: r.retry, Origin: &r.Origin, Counts: s.retry.counts, Budget: r.store.budget(upstream)}
+		s.retry.retry = &outgoing.Retry{
+			RetrySettings: r.retry, Origin: &r.Origin, Health: s.retry.health, Counts: s.retry.counts, Budget: r.store.budget(upstream),
+		}
 	}
 	if r.hedge != nil && wildcard.MatchAny(r.config.Hedge.Methods, p.subject.target.Method) {
 		s.hedge = entryOf(config.KindHedge)
-		s.hedge.hedge = &outgoing.Hedge{HedgeSettings: r.hedge, Counts: s.hedge.counts, Budget: r.store.budget(upstream)}
+		s.hedge.hedge = &outgoing.Hedge{HedgeSettings: r.hedge, Health: s.hedge.health, Counts: s.hedge.counts, Budget: r.store.budget(upstream)}
 	}
 	if r.outlier != nil {
 		s.outlier = entryOf(config.KindOutlierDetection)
-		s.outlier.outliers = &outgoing.Outliers{Counts: s.outlier.counts, Settings: r.outlier, State: r.store.outliersOf(upstream)}
+		s.outlier.outliers = &outgoing.Outliers{
+			Health: s.outlier.health, Counts: s.outlier.counts, Settings: r.outlier, State: r.store.outliersOf(upstream),
+		}
 	}
 }
 

@@ -71,6 +71,12 @@ type Options struct {
 	// whose keys are all in use. For each of them it is called in order, for different ones concurrently, on the goroutine
 	// of a call or a timer and without locks held: it must not block. The one of the snapshot activated last is used.
 	OnTransition func(Transition)
+
+	// OnBroken receives each kind of a rule that panics, once, on the goroutine of a call or a timer: it must not block.
+	OnBroken func(Broken)
+
+	// Fault is called whenever a rule is asked, for tests that have it panic; nil: nothing is.
+	Fault func(rule string, kind config.Kind, at limit.Moment)
 }
 
 // Transition is a change of the state of a breaker or of an endpoint under outlier detection, or reports, once a minute,
@@ -117,6 +123,7 @@ type Call struct {
 	Deadline time.Time                       // the caller's own; zero means none
 
 	target   Target // of its guard
+	asked    *entry // the last one: it is to blame for a panic
 	shadowed []ShadowRefusal
 }
 
@@ -127,6 +134,19 @@ type ShadowRefusal struct {
 	Kind   config.Kind
 	Code   code.Code
 	Reason string
+}
+
+// blame marks the entry that was asked last as broken, after drop. It panics again if none was.
+func (c *Call) blame(value any, drop func()) {
+	e := c.asked
+	if e != nil {
+		e.health.Break(value)
+	}
+	drop()
+	c.shadowed, c.asked = nil, nil
+	if e == nil {
+		panic(value) //nolint:forbidigo // no rule is the cause
+	}
 }
 
 // Shadowed returns the rules that would have refused the call, once Enter has returned.

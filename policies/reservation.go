@@ -50,15 +50,6 @@ func (c *claims[T]) at(i int) *T {
 	return &c.more[i-len(c.few)]
 }
 
-// permitClaim is one concurrency limit that the call is under.
-type permitClaim struct {
-	entry    *entry
-	enforced bool
-	held     bool // from commit, or the end of a wait, to release
-	state    limit.Room
-	waiter   *limit.Waiter
-}
-
 // breakers are the breakers of a call.
 type breakers struct {
 	closed func() bool         // reports whether they will admit the call
@@ -89,7 +80,7 @@ func (v *reservation) admit(ctx context.Context, p *plan, c *Call, k *clock, now
 	err := b.ask()
 	switch {
 	case err != nil:
-		v.unlock()
+		v.unlock(c)
 	case !closed:
 		v.commit(c)
 	}
@@ -97,7 +88,7 @@ func (v *reservation) admit(ctx context.Context, p *plan, c *Call, k *clock, now
 	if err != nil {
 		return err
 	}
-	return v.waitInQueues(ctx, k)
+	return v.waitInQueues(ctx, c, k)
 }
 
 // lockLimits resets v, locks the rate limits and decides on their tokens.
@@ -124,7 +115,10 @@ func (v *reservation) lockLimits(p *plan, c *Call, k *clock, now time.Time) {
 	begin := 0
 	for i := range v.limits.n {
 		l := v.limits.at(i)
+		c.asked = l.entry
 		l.entry.rule.limiter.Lock()
+		l.locked = true
+		l.entry.health.Meet(limit.AtAsk)
 		l.decide(keys[begin:l.key], k, at)
 		begin = l.key
 		switch {
@@ -151,7 +145,7 @@ func (v *reservation) waitForToken(ctx context.Context, c *Call, open *openBreak
 			longest = l.entry
 		}
 	}
-	v.unlock()
+	v.unlock(c)
 	v.waited = true
 	if err := limit.Sleep(ctx, v.delay); err != nil {
 		return longest.rule.RefuseEnded(ctx, "waiting for a token")
@@ -168,6 +162,8 @@ func (v *reservation) lockPermits(p *plan, c *Call, now time.Time, closed bool) 
 		}
 	}
 	if first := v.permits.at(0); v.permits.n == 1 && first.enforced && closed && v.limited.entry == nil {
+		c.asked = first.entry
+		c.asked.health.Meet(limit.AtAsk)
 		if v.sole = first.entry.rule.semaphore.TryAcquire(); v.sole {
 			return
 		}
@@ -175,7 +171,10 @@ func (v *reservation) lockPermits(p *plan, c *Call, now time.Time, closed bool) 
 	for i := range v.permits.n {
 		claim := v.permits.at(i)
 		e := claim.entry
+		c.asked = e
 		e.rule.semaphore.Lock()
+		claim.locked = true
+		e.health.Meet(limit.AtAsk)
 		claim.state = e.rule.semaphore.Room()
 		if claim.enforced && claim.state == limit.RoomNone && (v.full == nil || compareRanks(e.rank, v.full.rank) < 0) {
 			v.full = e
@@ -188,6 +187,7 @@ func (v *reservation) lockPermits(p *plan, c *Call, now time.Time, closed bool) 
 func (v *reservation) cancel(c *Call, open *openBreaker) error {
 	for i := range v.limits.n {
 		l := v.limits.at(i)
+		c.asked = l.entry
 		switch {
 		case v.waited:
 		case l.enforced && !l.granted:
@@ -196,7 +196,7 @@ func (v *reservation) cancel(c *Call, open *openBreaker) error {
 			l.charge(c)
 		}
 	}
-	v.unlock()
+	v.unlock(c)
 	switch {
 	case v.limited.entry != nil:
 		return v.limited.refuse(c)
@@ -215,12 +215,14 @@ func (v *reservation) cancel(c *Call, open *openBreaker) error {
 // commit takes the tokens and permits, and releases the locks.
 func (v *reservation) commit(call *Call) {
 	for i := range v.limits.n {
-		if !v.waited {
-			v.limits.at(i).charge(call)
+		if l := v.limits.at(i); !v.waited {
+			call.asked = l.entry
+			l.charge(call)
 		}
 	}
 	for i := range v.permits.n {
 		c := v.permits.at(i)
+		call.asked = c.entry
 		semaphore := c.entry.rule.semaphore
 		switch {
 		case !c.enforced:
@@ -240,12 +242,12 @@ func (v *reservation) commit(call *Call) {
 		}
 		c.held = true
 	}
-	v.unlock()
+	v.unlock(call)
 }
 
 // waitInQueues waits in the queues of the concurrency limits without a free permit: in all at the same time, so that their order
 // does not matter.
-func (v *reservation) waitInQueues(ctx context.Context, k *clock) (err error) {
+func (v *reservation) waitInQueues(ctx context.Context, call *Call, k *clock) (err error) {
 	if !v.queued {
 		return nil
 	}
@@ -261,12 +263,13 @@ func (v *reservation) waitInQueues(ctx context.Context, k *clock) (err error) {
 	slices.SortFunc(waiting, func(i, j int) int { return cmp.Compare(timeout(i), timeout(j)) })
 	for _, i := range waiting {
 		c := v.permits.at(i)
-		r := c.entry.rule
+		r, waiter := c.entry.rule, c.waiter
+		call.asked, c.waiter = c.entry, nil
 		if err != nil {
-			r.semaphore.Leave(c.waiter)
+			r.semaphore.Leave(waiter)
 			continue
 		}
-		switch r.semaphore.Wait(ctx, c.waiter, min(r.queueTimeout-time.Since(started), k.deadline.Left())) {
+		switch r.semaphore.Wait(ctx, waiter, min(r.queueTimeout-time.Since(started), k.deadline.Left())) {
 		case limit.Acquired:
 			c.entry.counts.Wait.Add(1)
 			c.held = true
@@ -277,7 +280,8 @@ func (v *reservation) waitInQueues(ctx context.Context, k *clock) (err error) {
 				break
 			}
 			if k.deadline.ByRule {
-				k.timeout.counts.Reject.Add(1)
+				call.asked = k.timeout
+				k.countTimeout(true)
 			}
 			err = k.overdue()
 		case limit.CallEnded:
@@ -287,14 +291,16 @@ func (v *reservation) waitInQueues(ctx context.Context, k *clock) (err error) {
 	return err
 }
 
-// release returns the permits.
-func (v *reservation) release() {
-	for i := range v.permits.n {
-		if c := v.permits.at(i); c.held {
+// release returns the permits, each once. at is set to the one that is being returned.
+func (v *reservation) release(at **entry) {
+	for v.permits.n > 0 {
+		v.permits.n--
+		if c := v.permits.at(v.permits.n); c.held {
+			*at = c.entry
 			c.entry.rule.semaphore.Release()
+			c.entry.health.Meet(limit.AtDone)
 		}
 	}
-	v.permits.n = 0
 }
 
 // refund returns the tokens of a call that was refused after all, before it waited and before anything was sent.
@@ -302,28 +308,58 @@ func (v *reservation) refund() {
 	if v.waited || v.queued {
 		return
 	}
+	v.giveBack()
+}
+
+func (v *reservation) giveBack() {
 	for i := range v.limits.n {
 		if l := v.limits.at(i); l.taken {
-			l.entry.rule.limiter.GiveBack(l.bucket)
+			l.taken = false
+			l.entry.health.Conclude(func() { l.entry.rule.limiter.GiveBack(l.bucket) })
 		}
 	}
 }
 
-// unlock releases all locks, and delivers the events of the limiters.
-func (v *reservation) unlock() {
+// drop gives back all that is held, in whatever state a panic has left it.
+func (v *reservation) drop() {
+	for i := range v.limits.n {
+		if l := v.limits.at(i); l.locked {
+			l.locked = false
+			l.entry.rule.limiter.Unlock()
+		}
+	}
+	v.giveBack()
+	v.leave()
+}
+
+// leave is release after a panic, or before one: it contains those of the rules.
+func (v *reservation) leave() {
 	for i := range v.permits.n {
-		if !v.sole {
-			v.permits.at(i).entry.rule.semaphore.Unlock()
+		p := v.permits.at(i)
+		p.entry.health.Conclude(func() { p.leave(v.sole) })
+	}
+	v.limits.n, v.permits.n = 0, 0
+}
+
+// unlock releases all locks, and delivers the events of the limiters.
+func (v *reservation) unlock(c *Call) {
+	for i := range v.permits.n {
+		if p := v.permits.at(i); p.locked {
+			p.locked = false
+			p.entry.rule.semaphore.Unlock()
 		}
 	}
 	if v.waited {
 		return
 	}
 	for i := range v.limits.n {
-		v.limits.at(i).entry.rule.limiter.Unlock()
+		l := v.limits.at(i)
+		l.locked = false
+		l.entry.rule.limiter.Unlock()
 	}
 	for i := range v.limits.n {
-		v.limits.at(i).entry.rule.limiter.Notify()
+		c.asked = v.limits.at(i).entry
+		c.asked.rule.limiter.Notify()
 	}
 }
 

@@ -23,7 +23,7 @@ type rule struct {
 }
 
 // inherit takes over the state of old (nil: none), kind by kind, or makes a new one, also for rules that are off or in shadow.
-// It returns the changes to that state to apply when the snapshot comes into force.
+// It returns the changes to that state to apply when the snapshot comes into force. Limits that are broken start afresh.
 func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 	if old == nil || old.clientSide() != r.clientSide() {
 		old = new(rule) // incoming calls share no state with outgoing ones
@@ -39,7 +39,7 @@ func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 	}
 	switch {
 	case r.config.RateLimit == nil:
-	case old.limiter == nil || !slices.Equal(old.key, r.key): // another key: unrelated buckets
+	case old.limiter == nil || old.isBroken(config.KindRateLimit) || !slices.Equal(old.key, r.key): // another key: unrelated buckets
 		r.limiterOrder = l.nextOrder()
 		r.limiter = limit.NewLimiter(r.limits, len(r.key) > 0, r.store.notify(config.KindRateLimit, "", func(limit.Event) string { return "" }))
 	default:
@@ -48,7 +48,7 @@ func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 	}
 	switch {
 	case r.config.Concurrency == nil:
-	case old.semaphore == nil:
+	case old.semaphore == nil || old.isBroken(config.KindConcurrency):
 		r.semaphore, r.semaphoreOrder = limit.NewSemaphore(r.maximum, r.queue), l.nextOrder()
 	default:
 		r.semaphore, r.semaphoreOrder = old.semaphore, old.semaphoreOrder
@@ -93,6 +93,7 @@ func (r *rule) deniesByName(c *Call) bool {
 // stateFor describes the state of a kind for the calls of a method by a caller: "0 of 1000 tokens".
 func (r *rule) stateFor(kind config.Kind, of *subject, caller string) string {
 	switch {
+	case r.isBroken(kind):
 	case kind == config.KindRateLimit && r.limiter != nil && r.key.byCaller():
 		key := r.key.appendTo(nil, &Call{Caller: caller, target: of.target})
 		return fmt.Sprintf("%d of %d tokens", r.limiter.Level(key), r.limits.Rate.Burst)
@@ -105,6 +106,7 @@ func (r *rule) stateFor(kind config.Kind, of *subject, caller string) string {
 // state describes the state of a kind for all calls, or for those to one upstream.
 func (r *rule) state(kind config.Kind, upstream string) string {
 	switch {
+	case r.isBroken(kind):
 	case kind == config.KindRateLimit && r.limiter != nil:
 		n := r.limiter.Stats()
 		if n.Keyed {

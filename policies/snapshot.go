@@ -7,7 +7,6 @@ import (
 	"slices"
 	"strings"
 	"sync"
-	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -35,6 +34,8 @@ type Snapshot struct {
 
 	clientRules ClientRules
 	calls       sync.Pool // of empty *clientCall
+
+	facts func() *facts
 }
 
 // Activate applies the limits of the snapshot to the state that it shares with the snapshots before it, so that they apply to
@@ -142,9 +143,15 @@ func (s *Snapshot) explain(of *subject, c *Call) Explanation {
 	}
 	matching = withExcepted(s.rules, matching, of)
 	for _, kind := range kinds {
-		if k := explainKind(kind, matching, of, c); len(k.Applies)+len(k.Losers) > 0 {
-			x.Kinds = append(x.Kinds, k)
+		k := explainKind(kind, matching, of, c)
+		if len(k.Applies)+len(k.Losers) == 0 {
+			continue
 		}
+		for i := range k.Applies {
+			a := &k.Applies[i]
+			a.Status, a.Detail = s.facts().status(s.byName[a.Rule], []config.Kind{kind}, time.Now())
+		}
+		x.Kinds = append(x.Kinds, k)
 	}
 	return x
 }
@@ -175,6 +182,7 @@ func (s *Snapshot) Rules() []RuleState {
 			Position: r.config.Position("").String(), Expires: r.expires, Expired: r.expired(now),
 			Targets: len(r.store.targets(&r.spec, &r.added)), Kinds: []KindState{},
 		}
+		state.Status, state.Detail = s.facts().status(r, r.config.Kinds(), now)
 		for _, kind := range r.config.Kinds() {
 			k := KindState{
 				Kind: kind, Position: r.config.Position(string(kind)).String(), Setting: settingOf(&r.spec, kind), State: r.state(kind, ""),
@@ -187,6 +195,49 @@ func (s *Snapshot) Rules() []RuleState {
 		states = append(states, state)
 	}
 	return states
+}
+
+// Statuses yields the status of each rule.
+func (s *Snapshot) Statuses(yield func(rule string, mode config.Mode, status string)) {
+	if s == nil {
+		return
+	}
+	now := time.Now()
+	for _, r := range s.rules {
+		status, _ := s.facts().status(r, r.config.Kinds(), now)
+		yield(r.name, r.mode, status)
+	}
+}
+
+// Alters reports whether a kind of a rule that may be asked, in shadow too, is new or differs from old.
+func (s *Snapshot) Alters(old *Snapshot) bool {
+	before := predecessors(s.rules, old)
+	return slices.ContainsFunc(s.live(), func(r *rule) bool {
+		was := before[r]
+		return !s.facts().idle[r] && slices.ContainsFunc(r.config.Kinds(), func(kind config.Kind) bool {
+			return was == nil || was.off || !config.Same(was.config, r.config, kind)
+		})
+	})
+}
+
+// Broken returns the kinds of rules that have panicked.
+func (s *Snapshot) Broken() (list []Broken) {
+	if s == nil {
+		return nil
+	}
+	for _, r := range s.rules {
+		for _, kind := range r.config.Kinds() {
+			if p := r.health[kind].Panic(); p != nil {
+				list = append(list, r.brokenBy(kind, p))
+			}
+		}
+	}
+	return list
+}
+
+// IsBroken reports whether a kind of a rule has panicked.
+func (s *Snapshot) IsBroken(rule string, kind config.Kind) bool {
+	return s != nil && s.byName[rule] != nil && s.byName[rule].isBroken(kind)
 }
 
 // State describes the state of one kind of a rule: "0 of 1000 tokens", "open since …". It is empty for kinds without state.
@@ -212,10 +263,10 @@ func (s *Snapshot) live() []*rule {
 	return live
 }
 
-// Limiters returns the rate limiters of all rules that are not off.
+// Limiters returns the rate limiters of all rules that are neither off nor broken.
 func (s *Snapshot) Limiters() (list []LimiterStats) {
 	for _, r := range s.live() {
-		if r.limiter != nil {
+		if r.limiter != nil && !r.isBroken(config.KindRateLimit) {
 			n := r.limiter.Stats()
 			list = append(list, LimiterStats{r.name, r.mode, n.Keyed, n.Tokens, n.Burst, n.Keys, n.Overflow, n.MissingKey})
 		}
@@ -223,11 +274,11 @@ func (s *Snapshot) Limiters() (list []LimiterStats) {
 	return list
 }
 
-// Breakers returns the circuit breakers of all rules that are not off. Depending on the scope, the target is Service/Method,
+// Breakers returns the circuit breakers of all rules that are neither off nor broken. Depending on the scope, the target is Service/Method,
 // the address of an endpoint or the name of an upstream, after the name of the upstream if the rule is for several.
 func (s *Snapshot) Breakers() (list []BreakerStats) {
 	for _, r := range s.live() {
-		if r.breaker == nil {
+		if r.breaker == nil || r.isBroken(config.KindCircuitBreaker) {
 			continue
 		}
 		for _, b := range r.store.breakersOf(&r.added, nil) {
@@ -238,10 +289,10 @@ func (s *Snapshot) Breakers() (list []BreakerStats) {
 	return list
 }
 
-// Outliers returns the endpoints under outlier detection of all rules that are not off.
+// Outliers returns the endpoints under outlier detection of all rules that are neither off nor broken.
 func (s *Snapshot) Outliers() (list []OutlierStats) {
 	for _, r := range s.live() {
-		if r.outlier != nil {
+		if r.outlier != nil && !r.isBroken(config.KindOutlierDetection) {
 			list = append(list, r.store.outlierStats("")...)
 		}
 	}
@@ -313,77 +364,4 @@ func (s *Snapshot) forget(upstream string) {
 		}
 	}
 	s.calling.drop(func(c calling) bool { return c.upstream == upstream })
-}
-
-// foundGuards are the guards of methods that calls found, up to maxFound: a map that is read far more often than it grows.
-// Reading entries that have been in it for a while takes no lock and allocates nothing. The zero foundGuards is empty.
-type foundGuards struct {
-	read atomic.Pointer[map[calling]*Guard] // replaced, never changed
-
-	mu     sync.Mutex
-	all    map[calling]*Guard // read, and later additions
-	missed int                // look-ups not answered by read
-}
-
-func (m *foundGuards) find(key calling) (*Guard, bool) {
-	if read := m.read.Load(); read != nil {
-		if g, ok := (*read)[key]; ok {
-			return g, true
-		}
-	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	g, ok := m.all[key]
-	if ok {
-		m.missed++
-		if m.missed > len(m.all)/4 { // a copy costs each look-up that made it necessary a few entries
-			read := maps.Clone(m.all)
-			m.read.Store(&read)
-			m.missed = 0
-		}
-	}
-	return g, ok
-}
-
-// add adds g, unless the key has a guard already or the map is full. It returns the guard of the key, or g.
-func (m *foundGuards) add(key calling, g *Guard) *Guard {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if there, ok := m.all[key]; ok {
-		return there
-	}
-	if len(m.all) >= maxFound {
-		return g
-	}
-	if m.all == nil {
-		m.all = make(map[calling]*Guard)
-	}
-	m.all[key] = g
-	return g
-}
-
-func (m *foundGuards) full() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return len(m.all) >= maxFound
-}
-
-// drop removes guards.
-func (m *foundGuards) drop(gone func(calling) bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	read := m.read.Load()
-	for key := range m.all {
-		if !gone(key) {
-			continue
-		}
-		delete(m.all, key)
-		if read == nil {
-			continue
-		}
-		if _, ok := (*read)[key]; ok {
-			m.read.Store(nil) // until enough look-ups are worth a copy
-			read, m.missed = nil, 0
-		}
-	}
 }

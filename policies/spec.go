@@ -19,6 +19,7 @@ type spec struct {
 	limit.Origin
 
 	config   *config.Rule
+	health   map[config.Kind]*limit.Health
 	name     string
 	mode     config.Mode
 	enforced bool
@@ -87,6 +88,35 @@ func newSpec(c *config.Rule, revision int, host string) (*spec, error) {
 		}
 	}
 	return r, nil
+}
+
+// watch adds the health of the kinds of a rule.
+func (r *spec) watch(o *Options) {
+	r.health = make(map[config.Kind]*limit.Health)
+	for _, kind := range r.config.Kinds() {
+		var fault func(limit.Moment)
+		if o.Fault != nil {
+			fault = func(at limit.Moment) { o.Fault(r.name, kind, at) }
+		}
+		r.health[kind] = limit.NewHealth(func(p *limit.Panic) {
+			if o.OnBroken != nil {
+				o.OnBroken(r.brokenBy(kind, p))
+			}
+		}, fault)
+		r.health[kind].Meet(limit.AtCompile)
+	}
+}
+
+func (r *spec) brokenBy(kind config.Kind, p *limit.Panic) Broken {
+	return Broken{
+		Rule: r.name, Kind: kind, Mode: r.mode, Position: r.config.Position(string(kind)), Panic: code.PanicText(p.Value), Stack: string(p.Stack),
+	}
+}
+
+// isBroken reports whether a kind has panicked.
+func (r *spec) isBroken(kind config.Kind) bool {
+	h := r.health[kind]
+	return h != nil && h.Broken()
 }
 
 func (r *spec) setRateLimit(c *config.RateLimit) {
@@ -180,6 +210,18 @@ func (r *spec) names(t Target, upstream string) (rank, bool) {
 	}
 	method, ok := narrowest(r.methods, t.Method)
 	return rank{service: service, method: method, upstream: called}, ok
+}
+
+// wins reports whether r is narrower than o for some calls that both match. The names are the patterns of method and service.
+func (r *spec) wins(o *spec, ours, theirs [2][]glob) bool {
+	narrower := 0
+	note := func(n int, overlap bool) bool {
+		narrower = cmp.Or(narrower, n)
+		return overlap
+	}
+	return note(compareGlobs(ours[0], theirs[0])) && note(compareGlobs(ours[1], theirs[1])) &&
+		note(compareGlobs(r.callers.list(), o.callers.list())) && note(compareNetworks(r.peers, o.peers)) &&
+		note(compareGlobs(r.upstreams, o.upstreams)) && narrower > 0
 }
 
 // expired is config.Rule.Expired for the path of a call, which does not read the configuration.

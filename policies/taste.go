@@ -6,6 +6,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -15,29 +16,41 @@ const (
 	tasteWait = time.Millisecond      // one call
 )
 
-// Taste tries the rules that changes are about, on state of their own: each is asked about calls that it allows, refuses and ends,
-// and that succeed and fail. The error is a *config.InternalError of a rule that panics.
-func Taste(rules []config.Rule, changes config.Changes) error {
-	edited, until := changes.Subjects(), time.Now().Add(tasteFor)
+// Taste tries the rules that were edited, on state of their own: each is asked about calls that it allows, refuses and ends, and
+// that succeed and fail. The error is a *config.InternalError of a rule that panics.
+func Taste(rules []config.Rule, edited func(rule string) bool, o Options) error {
+	until := time.Now().Add(tasteFor)
 	for i := range rules {
 		r := &rules[i]
-		if !edited[r.Name] {
+		if !edited(r.Name) {
 			continue
 		}
 		if time.Now().After(until) {
 			return nil
 		}
-		if err := config.Contain(func() string { return config.InRule(r) }, func() error { return taste(r) }); err != nil {
+		if err := config.Contain(func() string { return config.InRule(r) }, func() error { return taste(r, tasting(&o)) }); err != nil {
 			return err
 		}
 	}
 	return nil
 }
 
+// tasting returns the options for a rule that is tried.
+func tasting(o *Options) (tried Options) {
+	if o.Fault != nil {
+		tried.Fault = func(rule string, kind config.Kind, at limit.Moment) {
+			if at != limit.AtCompile {
+				o.Fault(rule, kind, limit.AtTaste)
+			}
+		}
+	}
+	return tried
+}
+
 // taste tries one rule as it is, and with limits that one call reaches.
-func taste(r *config.Rule) error {
+func taste(r *config.Rule, o Options) error {
 	for _, tried := range []*config.Rule{config.ForAll(r), config.Tight(config.ForAll(r))} {
-		s, err := Compile([]config.Rule{*tried}, []Target{tasted}, nil, Options{})
+		s, err := Compile([]config.Rule{*tried}, []Target{tasted}, nil, o)
 		if err != nil {
 			return err
 		}
@@ -49,6 +62,11 @@ func taste(r *config.Rule) error {
 		}
 		s.Rules()
 		s.Explain(tasted, "", netip.Addr{})
+		for _, kind := range tried.Kinds() {
+			if p := s.rules[0].health[kind].Panic(); p != nil {
+				return &config.InternalError{Where: config.InRule(r), Value: code.PanicText(p.Value), Stack: string(p.Stack)}
+			}
+		}
 	}
 	return nil
 }

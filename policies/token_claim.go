@@ -16,7 +16,8 @@ type tokenClaim struct {
 	wait     time.Duration // until there is a token
 	enforced bool          // or in shadow
 	keyless  bool          // refused for lack of the metadata of the key
-	granted  bool          // the limit allows the call
+	locked   bool
+	granted  bool // the limit allows the call
 	taken    bool
 }
 

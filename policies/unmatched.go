@@ -27,7 +27,7 @@ func (n *neighbours) unmatched(rules []*rule, targets []Target) (problems config
 			if p, idle := n.noUpstream(r); idle {
 				problems = append(problems, p)
 			}
-		case len(r.targets) == 0 && !n.mayBeRemote(r):
+		case n.idle(r):
 			if excepted(r, known) {
 				problems = append(problems, warningIn(r.config, "match.except",
 					"excludes every method of this host that the rule matches: rule "+r.name+" has no effect here"))
@@ -45,6 +45,23 @@ func (n *neighbours) unmatched(rules []*rule, targets []Target) (problems config
 		}
 	}
 	return problems
+}
+
+// idle reports whether a rule matches no target and no neighbour.
+func (n *neighbours) idle(r *rule) bool {
+	if r.clientSide() {
+		return n.callsNone(r)
+	}
+	return len(r.targets) == 0 && !n.mayBeRemote(r)
+}
+
+// callsNone reports whether a rule matches no upstream.
+func (n *neighbours) callsNone(r *rule) bool {
+	globs := n.allowed
+	if n.upstreams != nil {
+		globs = compileGlobs(n.upstreams)
+	}
+	return globs != nil && !overlapAny(r.upstreams, globs)
 }
 
 // maxSuggestions bounds the time for a large set that is shared by many hosts.
@@ -67,17 +84,12 @@ func excepted(r *rule, known map[string][]string) bool {
 
 // noUpstream returns the warning about a rule that matches no upstream.
 func (n *neighbours) noUpstream(r *rule) (p config.Problem, idle bool) {
-	names, globs := n.upstreams, n.allowed
-	switch {
-	case names != nil:
-		globs = compileGlobs(names)
-	case globs == nil:
+	if !n.callsNone(r) {
 		return p, false
-	default:
-		names = n.allowedNames()
 	}
-	if overlapAny(r.upstreams, globs) {
-		return p, false
+	names := n.upstreams
+	if names == nil {
+		names = n.allowedNames()
 	}
 	p = warningIn(r.config, "match.upstream",
 		"no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")

@@ -34,7 +34,9 @@ type AppliedRule struct {
 	EnforceShare string      `json:"enforce_share,omitempty"`
 	Enforced     bool        `json:"enforced"` // for this caller
 	Position     string      `json:"position"` // file:line
-	Setting      string      `json:"setting"`  // "500 per 1s, burst 1000"
+	Status       string      `json:"status"`
+	Detail       string      `json:"detail,omitempty"` // why it is partly enforced, or broken
+	Setting      string      `json:"setting"`          // "500 per 1s, burst 1000"
 	State        string      `json:"state,omitempty"`
 	Decisions    Decisions   `json:"decisions"` // of the rule for this method
 }
@@ -47,11 +49,24 @@ type LosingRule struct {
 	Reason   string      `json:"reason"`   // "less specific than arith-mul"
 }
 
+// The statuses of rules.
+const (
+	StatusEnforced = "enforced"
+	StatusPartly   = "partly" // enforced, but not for all calls that it matches
+	StatusShadow   = "shadow"
+	StatusOff      = "off"
+	StatusNothing  = "matches nothing" // of this host
+	StatusExpired  = "expired"
+	StatusBroken   = "broken" // it has panicked
+)
+
 // RuleState is a rule with its state.
 type RuleState struct {
 	Name         string      `json:"name"`
 	Description  string      `json:"description,omitempty"`
 	Mode         config.Mode `json:"mode"`
+	Status       string      `json:"status,omitempty"`        // only of the revision in force
+	Detail       string      `json:"detail,omitempty"`        // "overridden by slow-mul for Arith.Mul"
 	EnforceShare string      `json:"enforce_share,omitempty"` // "10%", when set
 	Expires      time.Time   `json:"expires,omitzero"`
 	Expired      bool        `json:"expired,omitempty"`

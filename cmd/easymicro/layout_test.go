@@ -120,7 +120,7 @@ var layout = map[string]row{
 		others: []string{"golang.org/x/sync"},
 		tests: []string{
 			"samples", "samples/serialize/*", "go.opentelemetry.io/proto/otlp", "google.golang.org/grpc",
-			"google.golang.org/protobuf",
+			"google.golang.org/protobuf", "policies/limit",
 		},
 	},
 	"host/hosttest": {

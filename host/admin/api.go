@@ -182,7 +182,7 @@ func (a *api) ready(r *http.Request, p params) (any, error) {
 	for _, c := range a.host.Checks(ctx) {
 		answer.Ready = answer.Ready && c.OK
 		if verbose || !c.OK {
-			answer.Checks = append(answer.Checks, Check{Name: c.Name, OK: c.OK})
+			answer.Checks = append(answer.Checks, Check{Name: c.Name, OK: c.OK, Warning: c.Warning})
 		}
 	}
 	return answer, nil

@@ -278,9 +278,10 @@ type ServiceStatus struct {
 // Check is one condition of readiness. Detail may expose internals: status shows it, and /readyz, which needs no
 // token, does not.
 type Check struct {
-	Name   string `json:"name"`
-	OK     bool   `json:"ok"`
-	Detail string `json:"detail,omitempty"`
+	Name    string `json:"name"`
+	OK      bool   `json:"ok"`
+	Warning string `json:"warning,omitempty"` // what is wrong although it is OK, such as a broken rule
+	Detail  string `json:"detail,omitempty"`
 }
 
 // Readiness is the response of /readyz; Checks has the failed ones, or all with ?verbose.

@@ -44,7 +44,8 @@ type Emitter struct {
 	seen map[string]bool
 }
 
-// RuleInfo emits the mode (enforce, shadow, off) and the status (active, expired) of a rule.
+// RuleInfo emits the mode (enforce, shadow, off) and the status (enforced, partly, shadow, off, matches nothing, expired, broken)
+// of a rule.
 func (e *Emitter) RuleInfo(rule, mode, status string) { e.gauge(ruleDesc, 1, rule, mode, status) }
 
 // Decisions emits the number of times a rule made a decision for a method.

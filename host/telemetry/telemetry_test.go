@@ -26,7 +26,7 @@ func TestMain(m *testing.M) { goleak.VerifyTestMain(m) }
 func busy(t *testing.T) *Metrics {
 	t.Helper()
 	m := New(Options{Version: "v1.2.3", Source: func(e *Emitter) {
-		e.RuleInfo("arith-mul", "enforce", "active")
+		e.RuleInfo("arith-mul", "enforce", "enforced")
 		e.Decisions("arith-mul", "rateLimit", "Arith/Mul", "reject", 12)
 		e.LimiterTokens("arith-mul", "enforce", -0.5)
 		e.LimiterKeys("partner", "shadow", 3)
@@ -136,7 +136,7 @@ func TestScrapeShowsTheValues(t *testing.T) {
 		`easymicro_config_reloads_total{result="rejected"} 0`,
 		`easymicro_build_info{goversion="` + runtime.Version() + `",version="v1.2.3"} 1`,
 		`easymicro_rule_decisions_total{decision="reject",kind="rateLimit",method="Arith/Mul",rule="arith-mul"} 12`,
-		`easymicro_rule_info{mode="enforce",rule="arith-mul",status="active"} 1`,
+		`easymicro_rule_info{mode="enforce",rule="arith-mul",status="enforced"} 1`,
 		`easymicro_limiter_tokens{mode="enforce",rule="arith-mul"} -0.5`,
 		`easymicro_limiter_keys{mode="shadow",rule="partner"} 3`,
 		`easymicro_limiter_overflow_total{rule="partner"} 4`,

@@ -145,6 +145,7 @@ func pastRule(r *config.Rule) (policies.RuleState, error) {
 		return policies.RuleState{}, err
 	}
 	v := alone.Rules()[0]
+	v.Status, v.Detail = "", "" // they depend on the other rules
 	for i := range v.Kinds {
 		v.Kinds[i].State = ""
 	}

@@ -132,15 +132,9 @@ func remoteViews(g *Generation, out map[place]string) []admin.Upstream {
 
 // Emit adds the numbers of rules, budget and discovery to a scrape.
 func Emit(g *Generation, budget *wire.Budget, e *telemetry.Emitter) {
-	now := time.Now()
-	for i := range g.Set.Rules {
-		r := &g.Set.Rules[i]
-		status := "active"
-		if r.Expired(now) {
-			status = "expired"
-		}
-		e.RuleInfo(r.Name, string(cmp.Or(r.Mode, config.Enforce)), status)
-	}
+	g.Rules.Statuses(func(rule string, mode config.Mode, status string) {
+		e.RuleInfo(rule, string(cmp.Or(mode, config.Enforce)), status)
+	})
 	g.Rules.Decisions(func(rule string, kind config.Kind, method, decision string, n uint64) {
 		e.Decisions(rule, string(kind), method, decision, n)
 	})

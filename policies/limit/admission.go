@@ -12,16 +12,16 @@ type Admission struct {
 	breaker *Breaker
 	core    *breakerCore
 	done    func(error)
-	probe   *probe // through a half-open breaker
+	probe   *probe  // through a half-open breaker
+	health  *Health // of the rule
 }
 
 // settle reports the outcome of the call: nil, errSlow, ErrExcluded or the failure.
-func (a *Admission) settle(outcome error) {
-	if a.probe != nil && !a.probe.end() {
-		return
+func (a *Admission) settle(done func(error), outcome error) {
+	if a.probe == nil || a.probe.end() {
+		a.core.report(done, outcome)
+		a.breaker.Notify()
 	}
-	a.core.report(a.done, outcome)
-	a.breaker.Notify()
 }
 
 // A call has at most two deciding rules of a kind, and so at most two breakers.
@@ -35,10 +35,12 @@ type Admissions struct {
 	list    [2]Admission
 	timed   bool // a breaker counts slow calls
 	started time.Time
+	at      *Health // of the breaker that Settle reports to
 }
 
-// Add keeps the admission by the breaker Enforced or Shadow.
-func (s *Admissions) Add(which int, a Admission) {
+// Add keeps the admission by the breaker Enforced or Shadow of a rule.
+func (s *Admissions) Add(which int, a Admission, of *Health) {
+	a.health = of
 	s.list[which] = a
 	if a.breaker.settings.Load().SlowCallRate > 0 {
 		s.timed = true
@@ -52,7 +54,7 @@ func (s *Admissions) Probing() bool { return s.list[Enforced].probe != nil }
 // yet stays open: its Overtime ends once it is slow or returns.
 func (s *Admissions) Late(err error, callerTimedOut bool) (open [2]*Overtime) {
 	if !s.timed || s.started.IsZero() {
-		s.Settle(err, callerTimedOut, false)
+		s.Conclude(err, callerTimedOut, false)
 		return open
 	}
 	for i := range s.list {
@@ -60,12 +62,14 @@ func (s *Admissions) Late(err error, callerTimedOut bool) (open [2]*Overtime) {
 		if a.done == nil {
 			continue
 		}
-		if r := a.breaker.settings.Load(); r.SlowCallRate > 0 && !r.slow(time.Since(s.started)) {
-			open[i] = newOvertime(*a, s.started, r, Verdict(err, r.FailOn, callerTimedOut))
-			a.done = nil
-		}
+		a.health.Conclude(func() {
+			if r := a.breaker.settings.Load(); r.SlowCallRate > 0 && !r.slow(time.Since(s.started)) {
+				open[i] = newOvertime(*a, s.started, r, Verdict(err, r.FailOn, callerTimedOut))
+				a.done = nil
+			}
+		})
 	}
-	s.Settle(err, callerTimedOut, false)
+	s.Conclude(err, callerTimedOut, false)
 	return open
 }
 
@@ -95,16 +99,36 @@ func (s *Admissions) Settle(err error, callerTimedOut, outgoing bool) {
 		if a.done == nil {
 			continue
 		}
-		outcome := err
+		done, outcome := a.done, err
+		s.at, a.done = a.health, nil
 		switch {
 		case err == ErrExcluded: //nolint:errorlint // our own sentinel, never wrapped
 		case err != nil && outgoing && a.probe != nil && code.From(err).Unreached():
 		default:
 			outcome = a.breaker.settings.Load().outcome(err, took, callerTimedOut)
 		}
-		a.settle(outcome)
-		a.done = nil
+		a.settle(done, outcome)
+		a.health.Meet(AtDone)
 	}
+}
+
+// Settling returns the health of the rule whose breaker Settle reports to: after a panic, the cause.
+func (s *Admissions) Settling() *Health { return s.at }
+
+// Conclude is Settle, but contains panics.
+func (s *Admissions) Conclude(err error, callerTimedOut, outgoing bool) {
+	settled := false
+	defer func() {
+		if settled {
+			return
+		}
+		if p := recover(); p != nil {
+			s.at.Break(p)
+			s.Conclude(err, callerTimedOut, outgoing)
+		}
+	}()
+	s.Settle(err, callerTimedOut, outgoing)
+	settled = true
 }
 
 // probe is a call through a half-open breaker. One that never ends would block the breaker, so it has a time limit.
@@ -127,17 +151,20 @@ func (t *probe) end() bool {
 // limit ends a probe that takes longer than d, with an outcome. Where slow calls count, one that would be excluded runs on
 // until it is slow.
 func (a *Admission) limit(d time.Duration, outcome error) {
-	done, core, b, t := a.done, a.core, a.breaker, a.probe
+	b, t := a.breaker, a.probe
 	if r := b.settings.Load(); r.SlowCallRate > 0 && outcome == ErrExcluded { //nolint:errorlint // our own sentinel, never wrapped
 		d, outcome = max(d, r.SlowCallDuration), errSlow
 	}
 	if d <= 0 {
 		d = b.settings.Load().OpenTimeout
 	}
+	timed := *a
 	t.timer = time.AfterFunc(d, func() {
 		if !t.over.Swap(true) {
-			core.report(done, outcome)
-			b.Notify()
+			timed.health.Conclude(func() {
+				timed.core.report(timed.done, outcome)
+				timed.breaker.Notify()
+			})
 		}
 	})
 }
@@ -156,7 +183,7 @@ type Overtime struct {
 func newOvertime(a Admission, started time.Time, r *BreakerSettings, verdict error) *Overtime {
 	o := &Overtime{admission: a, started: started, settings: r, verdict: verdict}
 	if isFailure(verdict) {
-		a.settle(verdict)
+		a.settle(a.done, verdict)
 	}
 	o.timer = time.AfterFunc(r.SlowCallDuration-time.Since(started), func() { o.end(true) })
 	return o
@@ -169,13 +196,18 @@ func (o *Overtime) Returned() {
 }
 
 func (o *Overtime) end(slow bool) {
-	switch {
-	case o.over.Swap(true):
-	case !isFailure(o.verdict) && slow:
-		o.admission.settle(errSlow)
-	case !isFailure(o.verdict):
-		o.admission.settle(o.verdict)
-	case slow:
-		o.admission.breaker.ranSlow()
+	if o.over.Swap(true) {
+		return
 	}
+	a := &o.admission
+	a.health.Conclude(func() {
+		switch {
+		case !isFailure(o.verdict) && slow:
+			a.settle(a.done, errSlow)
+		case !isFailure(o.verdict):
+			a.settle(a.done, o.verdict)
+		case slow:
+			a.breaker.ranSlow()
+		}
+	})
 }

@@ -116,11 +116,11 @@ func (b *Breaker) ranSlow() {
 // halfOpen ends an open time that has passed.
 func (b *Breaker) halfOpen(until int64) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	if b.openUntil.Load() == until {
 		b.openUntil.Store(0)
 		b.record(phaseHalfOpen, "")
 	}
-	b.mu.Unlock()
 }
 
 // IsOpen reports whether Allow would refuse a call now, and for how long.

@@ -9,6 +9,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
+var healthy = limit.NewHealth(func(*limit.Panic) {}, nil)
+
 // failing returns a breaker that opens at the first failure, and a function that reports one.
 func failing(t *testing.T) (b *limit.Breaker, fail func()) {
 	b = limit.NewBreaker("b", &limit.BreakerSettings{
@@ -20,7 +22,7 @@ func failing(t *testing.T) (b *limit.Breaker, fail func()) {
 		if !ok {
 			t.Fatal("refused")
 		}
-		s.Add(limit.Enforced, a)
+		s.Add(limit.Enforced, a, healthy)
 		s.Settle(code.Errorf(code.Unavailable, "down"), false, false)
 	}
 }
@@ -35,7 +37,7 @@ func TestACallThatJoinsAClosedBreakerCounts(t *testing.T) {
 		t.Fatal("does not count")
 	}
 	var s limit.Admissions
-	s.Add(limit.Enforced, a)
+	s.Add(limit.Enforced, a, healthy)
 	s.Settle(code.Errorf(code.Unavailable, "down"), false, false)
 	if n := b.Stats(); n.State != limit.StateOpen || b.IsClosed() {
 		t.Errorf("%+v", n)
@@ -59,7 +61,7 @@ func TestACallThatJoinsTooLateDoesNotCount(t *testing.T) {
 			t.Fatal("took the probe of another call")
 		}
 		var s limit.Admissions
-		s.Add(limit.Enforced, a)
+		s.Add(limit.Enforced, a, healthy)
 		s.Settle(nil, false, false)
 		if n := b.Stats(); n.State != limit.StateClosed || !b.IsClosed() {
 			t.Errorf("%+v", n)

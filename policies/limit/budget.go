@@ -25,8 +25,8 @@ func NewBudget() *Budget { return &Budget{window: newWindow(BudgetWindow)} }
 // Call counts a call.
 func (b *Budget) Call(now time.Time) {
 	b.mu.Lock()
+	defer b.mu.Unlock()
 	b.window.add(now, false, false)
-	b.mu.Unlock()
 }
 
 // Spend counts a retry and reports true if share of the calls allows for it.

@@ -65,15 +65,20 @@ func (o *Outliers) Admit(e *Outlier) bool {
 	if now.Sub(o.epoch) < time.Duration(until) {
 		return false
 	}
+	o.restore(e, until, now)
+	o.Notify()
+	return true
+}
+
+// restore has an endpoint return.
+func (o *Outliers) restore(e *Outlier, until int64, now time.Time) {
 	o.mu.Lock()
+	defer o.mu.Unlock()
 	if e.until.CompareAndSwap(until, 0) {
 		e.consecutive.Store(0)
 		e.returned, e.since = o.epoch.Add(time.Duration(until)), now
 		o.add(Event{Address: e.address, From: StateEjected, To: StateHealthy, At: now})
 	}
-	o.mu.Unlock()
-	o.Notify()
-	return true
 }
 
 // Report counts the outcome of a call: nil, ErrExcluded, or a failure.

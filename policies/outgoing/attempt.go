@@ -41,15 +41,6 @@ type attempt struct {
 	openFor         time.Duration // the shortest time of the open breakers
 }
 
-// level is the strictness with which an attempt selects endpoints. It decreases while there is none.
-type level int
-
-const (
-	strict         level = iota
-	reuseTried           // allows endpoints that were tried or are in use
-	includeEjected       // allows ejected ones, too
-)
-
 // run makes the attempt.
 func (a *attempt) run(ctx context.Context) outcome {
 	f := a.flight
@@ -75,7 +66,7 @@ func (a *attempt) run(ctx context.Context) outcome {
 	if o.refused {
 		return o
 	}
-	a.admissions.Settle(o.err, a.callerTimedOut(o.err), true)
+	a.admissions.Conclude(o.err, a.callerTimedOut(o.err), true)
 	if !a.perTry.IsZero() && code.Of(o.err) == code.DeadlineExceeded && ctx.Err() == nil && limit.Reached(a.perTry) {
 		o.perTry = true
 		o.err = f.Retry.Refuse(code.DeadlineExceeded, code.ReasonTimeout,
@@ -92,14 +83,24 @@ func (a *attempt) enter() error {
 		if c.Breaker == nil || c.Shared == nil {
 			continue
 		}
-		admission, left, ok := c.Shared.Allow()
-		switch {
-		case ok:
-			c.Counts.Allow.Add(1)
-			a.admissions.Add(which, admission)
-		case f.refuses(which):
-			return c.RefuseOpen(left)
+		var refusal error
+		if c.Contain(limit.AtAsk, func() { refusal = a.admit(which) }) && refusal != nil {
+			return refusal
 		}
+	}
+	return nil
+}
+
+// admit asks one of them.
+func (a *attempt) admit(which int) error {
+	c := &a.flight.Breakers[which]
+	admission, left, ok := c.Shared.Allow()
+	switch {
+	case ok:
+		c.Counts.Allow.Add(1)
+		a.admissions.Add(which, admission, c.Health)
+	case a.flight.refuses(which):
+		return c.RefuseOpen(left)
 	}
 	return nil
 }
@@ -160,7 +161,7 @@ func noEndpoint(err error) bool {
 
 // abandon gives back what the attempt still holds.
 func (a *attempt) abandon() {
-	a.admissions.Settle(limit.ErrExcluded, false, true)
+	a.admissions.Conclude(limit.ErrExcluded, false, true)
 	f := a.flight
 	f.mu.Lock()
 	uses := a.uses
@@ -219,7 +220,10 @@ func (a *attempt) redial(err error) bool {
 	switch {
 	case c.Breaker == nil || !c.Enforced:
 	case c.Endpoints != nil:
-		a.redialled = a.flight.Call.Redial(a.slot, func(address string) bool { return c.Endpoints.Of(address).WouldProbe() })
+		a.redialled = a.flight.Call.Redial(a.slot, func(address string) (probes bool) {
+			c.Contain(limit.AtAsk, func() { probes = c.Endpoints.Of(address).WouldProbe() })
+			return probes
+		})
 	case a.admissions.Probing():
 		a.redialled = a.flight.Call.Redial(a.slot, nil)
 	}
@@ -240,7 +244,7 @@ func (a *attempt) Admit(address string) bool {
 	}
 	u := use{address: address}
 	if !a.askOutliers(&u) || !a.askBreakers(&u) {
-		u.admissions.Settle(limit.ErrExcluded, false, true)
+		u.admissions.Conclude(limit.ErrExcluded, false, true)
 		a.release(address)
 		return false
 	}
@@ -284,19 +288,25 @@ func (a *attempt) askOutliers(u *use) bool {
 		if c.Outliers == nil {
 			continue
 		}
-		e := c.State.Endpoints.Of(u.address)
-		u.outliers[i] = e
-		switch {
-		case c.State.Admit(e):
-			c.Counts.Allow.Add(1)
-		case a.level == includeEjected && c.Enforced:
-			c.Counts.Allow.Add(1)
-		case c.Counts.CountRefusal(c.Enforced):
+		ejected := false
+		if c.Contain(limit.AtAsk, func() { ejected = a.ejected(u, i) }) && ejected {
 			a.excludedEjected = true
 			return false
 		}
 	}
 	return true
+}
+
+// ejected reports whether outlier detection keeps the attempt from using an endpoint.
+func (a *attempt) ejected(u *use, which int) bool {
+	c := &a.flight.Outliers[which]
+	e := c.State.Endpoints.Of(u.address)
+	u.outliers[which] = e
+	if c.State.Admit(e) || a.level == includeEjected && c.Enforced {
+		c.Counts.Allow.Add(1)
+		return false
+	}
+	return c.Counts.CountRefusal(c.Enforced)
 }
 
 func (a *attempt) askBreakers(u *use) bool {
@@ -305,14 +315,8 @@ func (a *attempt) askBreakers(u *use) bool {
 		if c.Breaker == nil || c.Endpoints == nil {
 			continue
 		}
-		b := c.Endpoints.Of(u.address)
-		admission, left, ok := b.Allow()
-		b.Notify()
-		switch {
-		case ok:
-			c.Counts.Allow.Add(1)
-			u.admissions.Add(which, admission)
-		case c.Counts.CountRefusal(c.Enforced):
+		refused, left := false, time.Duration(0)
+		if c.Contain(limit.AtAsk, func() { refused, left = a.refused(u, which) }) && refused {
 			if a.open == nil || left < a.openFor {
 				a.open, a.openFor = c.Breaker, left
 			}
@@ -320,6 +324,19 @@ func (a *attempt) askBreakers(u *use) bool {
 		}
 	}
 	return true
+}
+
+// refused reports whether a breaker keeps the attempt from using an endpoint, and for how long.
+func (a *attempt) refused(u *use, which int) (bool, time.Duration) {
+	c := &a.flight.Breakers[which]
+	b := c.Endpoints.Of(u.address)
+	admission, left, ok := b.Allow()
+	if ok {
+		c.Counts.Allow.Add(1)
+		u.admissions.Add(which, admission, c.Health)
+	}
+	b.Notify()
+	return !ok && c.Counts.CountRefusal(c.Enforced), left
 }
 
 // Settle is part of client.EndpointFilter.
@@ -342,17 +359,19 @@ func (a *attempt) Settle(address string, err error) {
 
 func (a *attempt) settle(u *use, err error) {
 	callerTimedOut := a.callerTimedOut(err)
-	u.admissions.Settle(err, callerTimedOut, true)
+	u.admissions.Conclude(err, callerTimedOut, true)
 	for i, e := range u.outliers {
 		if e == nil {
 			continue
 		}
-		outcome := err
-		if err != limit.ErrExcluded { //nolint:errorlint // our own sentinel, never wrapped
-			outcome = limit.Verdict(err, limit.DefaultFailOn, callerTimedOut)
-		}
 		c := &a.flight.Outliers[i]
-		c.State.Report(e, c.Settings, outcome)
+		c.Contain(limit.AtDone, func() {
+			outcome := err
+			if err != limit.ErrExcluded { //nolint:errorlint // our own sentinel, never wrapped
+				outcome = limit.Verdict(err, limit.DefaultFailOn, callerTimedOut)
+			}
+			c.State.Report(e, c.Settings, outcome)
+		})
 	}
 }
 
@@ -363,7 +382,7 @@ func (a *attempt) unreached(err error) {
 	for _, address := range f.Pool.Endpoints(f.Call.Upstream(), f.Call.Service()) {
 		u := use{address: address}
 		if !a.askOutliers(&u) || !a.askBreakers(&u) {
-			u.admissions.Settle(limit.ErrExcluded, false, true)
+			u.admissions.Conclude(limit.ErrExcluded, false, true)
 			continue
 		}
 		a.attempted = append(a.attempted, address)

@@ -59,13 +59,17 @@ func (f *Flight) Admit() error {
 func (f *Flight) Notify() {
 	for _, c := range f.Breakers {
 		if c.Breaker != nil && c.Shared != nil {
-			c.Shared.Notify()
+			c.Contain(limit.AtAsk, c.Shared.Notify)
 		}
 	}
 }
 
-// Cancel gives back what Admit was granted.
-func (f *Flight) Cancel() { f.first.abandon() }
+// Cancel gives back what Admit was granted, if it was called.
+func (f *Flight) Cancel() {
+	if f.first.flight != nil {
+		f.first.abandon()
+	}
+}
 
 // ShadowRefused reports for each of Breakers whether it is in shadow and would have refused an attempt up to now.
 func (f *Flight) ShadowRefused() [2]bool { return f.shadowed }
@@ -106,11 +110,11 @@ func (f *Flight) Run(ctx context.Context, arrived time.Time) (slot int, sent boo
 func (f *Flight) countCall(now time.Time) {
 	for _, r := range [...]*Retry{f.Retry, f.ShadowRetries[0], f.ShadowRetries[1]} {
 		if r != nil {
-			r.Budget.Call(now)
+			r.Contain(limit.AtAsk, func() { r.Budget.Call(now) })
 		}
 	}
-	if f.Hedge != nil && f.Retry == nil {
-		f.Hedge.Budget.Call(now)
+	if h := f.Hedge; h != nil && f.Retry == nil {
+		h.Contain(limit.AtAsk, func() { h.Budget.Call(now) })
 	}
 }
 
@@ -195,7 +199,7 @@ func (f *Flight) hedged(ctx context.Context) (slot int, o outcome) {
 	timer := time.NewTimer(h.delay)
 	defer timer.Stop()
 	more := func(failed bool) {
-		if ctx.Err() == nil && started < h.maxAttempts && f.sent < f.maxAttempts() && f.spendHedge(failed) {
+		if ctx.Err() == nil && started < h.maxAttempts && f.sent < f.maxAttempts() && f.hedges(func() bool { return f.spendHedge(failed) }) {
 			h.Counts.Allow.Add(1)
 			start()
 			timer.Reset(h.delay)
@@ -214,7 +218,7 @@ func (f *Flight) hedged(ctx context.Context) (slot int, o outcome) {
 			if !last.refused || o.err == nil { // a refusal must not hide that another attempt may have run
 				slot, o = a.slot, last
 			}
-			if !f.worthAnother(&last) && !last.refused {
+			if !f.hedges(func() bool { return f.worthAnother(&last) }) && !last.refused {
 				end()
 				return slot, o
 			}
@@ -228,6 +232,15 @@ func (f *Flight) hedged(ctx context.Context) (slot int, o outcome) {
 			more(false)
 		}
 	}
+}
+
+// hedges asks the hedge, or the retry that limits it.
+func (f *Flight) hedges(ask func() bool) (yes bool) {
+	health := f.Hedge.Health
+	if f.Retry != nil {
+		health = f.Retry.Health
+	}
+	return health.Contain(limit.AtDone, func() { yes = ask() }) && yes
 }
 
 // spendHedge takes a hedge out of the budget of the retry. Without a retry, hedges after a failure are out of the hedge's
@@ -273,8 +286,12 @@ func (f *Flight) shadowHedgeClock() time.Time {
 // countShadowHedges counts the call for the hedges in shadow that would have sent it again.
 func (f *Flight) countShadowHedges(departed time.Time) {
 	for _, h := range f.ShadowHedges {
-		if h != nil && f.idempotent && f.sent == 1 && time.Since(departed) >= h.delay {
-			h.Counts.Shadow.Add(1)
+		if h != nil && f.idempotent && f.sent == 1 {
+			h.Contain(limit.AtDone, func() {
+				if time.Since(departed) >= h.delay {
+					h.Counts.Shadow.Add(1)
+				}
+			})
 		}
 	}
 }
@@ -282,12 +299,25 @@ func (f *Flight) countShadowHedges(departed time.Time) {
 // again reports whether to retry, and after which pause.
 func (f *Flight) again(o *outcome) (pause time.Duration, ok bool) {
 	for _, r := range f.ShadowRetries {
-		if r != nil && f.sent == 1 && r.wants(o, f.idempotent) && r.Budget.Spend(r.share) {
-			r.Counts.Shadow.Add(1)
+		if r != nil && f.sent == 1 {
+			r.Contain(limit.AtDone, func() {
+				if r.wants(o, f.idempotent) && r.Budget.Spend(r.share) {
+					r.Counts.Shadow.Add(1)
+				}
+			})
 		}
 	}
 	r := f.Retry
-	if r == nil || f.sent >= r.maxAttempts || !r.wants(o, f.idempotent) {
+	if r == nil || f.sent >= r.maxAttempts {
+		return 0, false
+	}
+	returned := r.Contain(limit.AtDone, func() { pause, ok = f.retry(r, o) })
+	return pause, returned && ok
+}
+
+// retry is again for the enforced retry.
+func (f *Flight) retry(r *Retry, o *outcome) (pause time.Duration, ok bool) {
+	if !r.wants(o, f.idempotent) {
 		return 0, false
 	}
 	pause = r.pause(f.sent, o.err)

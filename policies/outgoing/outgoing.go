@@ -15,6 +15,7 @@ import (
 // endpoints.
 type Breaker struct {
 	*limit.Origin
+	*limit.Health
 	Counts    *limit.Counter
 	Shared    *limit.Breaker
 	Endpoints *limit.PerEndpoint[*limit.Breaker]
@@ -28,6 +29,7 @@ type BreakerCheck struct {
 
 // Outliers is a rule's outlier detection for calls to one upstream.
 type Outliers struct {
+	*limit.Health
 	Counts   *limit.Counter
 	Settings *limit.OutlierSettings
 	State    *limit.Outliers
@@ -43,6 +45,7 @@ type OutlierCheck struct {
 type Retry struct {
 	*RetrySettings
 	*limit.Origin
+	*limit.Health
 	Counts *limit.Counter
 	Budget *limit.Budget
 }
@@ -59,6 +62,7 @@ func (r *Retry) spend() bool {
 // Hedge is a rule's hedge for calls to one upstream.
 type Hedge struct {
 	*HedgeSettings
+	*limit.Health
 	Counts *limit.Counter
 	Budget *limit.Budget
 }
@@ -134,3 +138,12 @@ type HedgeSettings struct {
 func NewHedgeSettings(c *config.Hedge) *HedgeSettings {
 	return &HedgeSettings{delay: c.Delay.Std(), maxAttempts: c.MaxAttempts}
 }
+
+// level is the strictness with which an attempt selects endpoints. It decreases while there is none.
+type level int
+
+const (
+	strict         level = iota
+	reuseTried           // allows endpoints that were tried or are in use
+	includeEjected       // allows ejected ones, too
+)

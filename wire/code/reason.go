@@ -14,6 +14,7 @@ const (
 	ReasonRateLimited     = "rate_limited"
 	ReasonOverloaded      = "overloaded"
 	ReasonBreakerOpen     = "breaker_open"
+	ReasonRuleBroken      = "rule_broken" // an access rule panics: it is a bug of the host
 	ReasonDraining        = "draining"
 	ReasonNoEndpoint      = "no_endpoint"
 	ReasonConnectionLost  = "connection_lost"
@@ -40,6 +41,7 @@ var reasons = map[string]struct {
 	ReasonRateLimited:     {notRun: true, transient: true},
 	ReasonOverloaded:      {notRun: true, transient: true},
 	ReasonBreakerOpen:     {notRun: true, transient: true},
+	ReasonRuleBroken:      {notRun: true},
 	ReasonDraining:        {notRun: true},
 	ReasonNoEndpoint:      {notRun: true, status: http.StatusBadGateway},
 	ReasonConnectionLost:  {status: http.StatusBadGateway},

@@ -180,6 +180,8 @@ func now(r *policies.AppliedRule) string {
 
 func modeText(r *policies.AppliedRule) string {
 	switch {
+	case r.Status == policies.StatusBroken:
+		return "BROKEN: " + r.Detail
 	case r.EnforceShare != "" && r.Enforced:
 		return "enforced for " + r.EnforceShare + " of the callers, including this one"
 	case r.EnforceShare != "":
@@ -206,6 +208,19 @@ func decisions(d policies.Decisions) string {
 	return strings.Join(parts, ", ")
 }
 
+// statusText shows whether a rule applies, unless its mode says it.
+func (c *explainCommand) statusText(r *policies.RuleState) {
+	switch r.Status {
+	case "", policies.StatusEnforced, policies.StatusShadow, policies.StatusOff:
+		return
+	}
+	text := r.Status
+	if r.Detail != "" {
+		text += " (" + r.Detail + ")"
+	}
+	c.line("status %s", c.paint(yellow, text))
+}
+
 // ruleText shows a rule of a given revision.
 func (c *explainCommand) ruleText(x *admin.RuleExplanation) {
 	status := x.Status
@@ -220,6 +235,7 @@ func (c *explainCommand) ruleText(x *admin.RuleExplanation) {
 	if x.Rule.Mode != "enforce" {
 		c.line("mode %s", x.Rule.Mode)
 	}
+	c.statusText(&x.Rule)
 	if !x.Rule.Expires.IsZero() {
 		c.line("expires %s", x.Rule.Expires.Format(time.RFC3339))
 	}
