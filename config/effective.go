@@ -22,7 +22,7 @@ type Effective struct {
 type EffectiveValue struct {
 	Value    any  `json:"value"`
 	Position      // of what is written; the file is the name of the flag or the variable that sets it
-	Default  bool `json:"default"`
+	Default  bool `json:"default,omitempty"`
 }
 
 // Effective returns the set as it is in force. What has neither a value nor a default in its type is left out. Of the options of

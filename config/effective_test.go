@@ -86,11 +86,11 @@ policies:
 		}
 	}
 	for path, want := range map[string]string{
-		"host.name":                             `{"value":"desk-1","file":"--name","default":false}`,
-		"services[0].aliases":                   `{"value":["Sum","true"],"file":"easymicro.yaml","line":4,"column":14,"default":false}`,
-		"policies.rules[0].rateLimit.rate":      `{"value":500,"file":"p.yaml","line":6,"column":23,"default":false}`,
-		"policies.rules[0].match.except.caller": `{"value":"a$${x}","file":"p.yaml","line":5,"column":24,"default":false}`,
-		"policies.rules[0].timeout":             `{"value":"1.5s","file":"p.yaml","line":7,"column":14,"default":false}`,
+		"host.name":                             `{"value":"desk-1","file":"--name"}`,
+		"services[0].aliases":                   `{"value":["Sum","true"],"file":"easymicro.yaml","line":4,"column":14}`,
+		"policies.rules[0].rateLimit.rate":      `{"value":500,"file":"p.yaml","line":6,"column":23}`,
+		"policies.rules[0].match.except.caller": `{"value":"a$${x}","file":"p.yaml","line":5,"column":24}`,
+		"policies.rules[0].timeout":             `{"value":"1.5s","file":"p.yaml","line":7,"column":14}`,
 		"policies.allowEmpty":                   `{"value":false,"default":true}`,
 		"telemetry.traces.sampleRatio":          `{"value":"5%","default":true}`,
 	} {
