@@ -25,9 +25,9 @@ type EffectiveValue struct {
 	Default  bool `json:"default,omitempty"`
 }
 
-// Effective returns the set as it is in force. What has neither a value nor a default in its type is left out. Of the options of
+// EffectiveOf returns a set as it is in force. What has neither a value nor a default in its type is left out. Of the options of
 // handlers it shows what is written and cannot be a secret, as Diff does, and of files only the names.
-func (s *Set) Effective() (*Effective, error) {
+func EffectiveOf(s *Set) (*Effective, error) {
 	m := *s.Manifest
 	m.Policies.Rules = s.Rules
 	e := &effectiveWriter{

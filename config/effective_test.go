@@ -15,7 +15,7 @@ import (
 // effective returns the effective form of a set.
 func effective(t *testing.T, set *config.Set) *config.Effective {
 	t.Helper()
-	e, err := set.Effective()
+	e, err := config.EffectiveOf(set)
 	if err != nil {
 		t.Fatal(err)
 	}

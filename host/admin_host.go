@@ -148,7 +148,7 @@ func (a *adminHost) Diff(ctx context.Context) (*admin.Difference, error) {
 // Config returns what runs, with the defaults.
 func (a *adminHost) Config(context.Context) (*admin.Configuration, error) {
 	g := a.current.Load()
-	e, err := g.set.Effective()
+	e, err := config.EffectiveOf(g.set)
 	if err != nil {
 		return nil, err
 	}

@@ -1,5 +1,11 @@
 // Package admin is the API for operators of a host: its types, the HTTP handler and the client. All JSON keys are
 // snake_case; a missing key means the zero value.
+//
+// Paths, whose parameters and answers are those of the methods of Client:
+//
+//	GET   /livez /readyz /healthz /metrics
+//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /diff /config
+//	POST  /api/v1/reload /drain /undrain
 package admin
 
 import (

@@ -85,7 +85,7 @@ func (c *configCommand) ofFiles(cmd *cobra.Command) error {
 	if err != nil {
 		return err
 	}
-	e, err := set.Effective()
+	e, err := config.EffectiveOf(set)
 	if err != nil {
 		return err
 	}
