@@ -156,6 +156,9 @@ func (d *fieldDiffer) options(path string, old, next RawOptions, how tags) {
 // secretWords are parts of option names whose values are never shown, not even numbers.
 var secretWords = []string{"pass", "pin", "secret", "token", "key", "auth", "cred", "code", "salt", "seed"}
 
+// hidden stands for a value that may be a secret.
+const hidden = "…"
+
 // harmless shows values that cannot be secrets: booleans, and numbers and durations unless the name suggests one.
 func harmless(name string, v any) string {
 	isSecret := func(word string) bool { return strings.Contains(strings.ToLower(name), word) }
@@ -173,7 +176,7 @@ func harmless(name string, v any) string {
 			return Duration(d).String()
 		}
 	}
-	return "…"
+	return hidden
 }
 
 func sortedKeys(a, b reflect.Value) []reflect.Value {

@@ -22,6 +22,7 @@ type adminHost struct {
 	started   time.Time
 	applier   *applier
 	reloads   *reloads
+	drains    *drains
 	listeners *listen.Listeners
 	recorder  *recorder
 }
@@ -40,6 +41,7 @@ func (a *adminHost) checks(g *generation, ready []error) []admin.Check {
 		{Name: "listeners", OK: a.listeners.IsOpen()},
 		{Name: "policies", OK: true, Detail: "r" + strconv.Itoa(g.revision)},
 		{Name: "not draining", OK: !a.applier.draining.Load()},
+		a.drains.check(),
 	}
 	for i, err := range ready {
 		c := admin.Check{Name: "service " + g.services[i].Config.Name, OK: err == nil}
@@ -149,6 +151,33 @@ func (a *adminHost) Diff(ctx context.Context) (*admin.Difference, error) {
 	return d, err
 }
 
+// Config returns what runs, with the defaults.
+func (a *adminHost) Config(context.Context) (*admin.Configuration, error) {
+	g := a.current.Load()
+	e, err := config.EffectiveOf(g.set)
+	if err != nil {
+		return nil, err
+	}
+	return &admin.Configuration{Revision: g.revision, Hash: g.set.Hash, PendingRestart: view.Pending(g.pending), Effective: *e}, nil
+}
+
+// Drain takes the host out of service.
+func (a *adminHost) Drain(_ context.Context, who string) (*admin.DrainState, error) {
+	return drainAnswer(a.drains.drain(who))
+}
+
+// Undrain takes it into service again.
+func (a *adminHost) Undrain(_ context.Context, who string) (*admin.DrainState, error) {
+	return drainAnswer(a.drains.undrain(who))
+}
+
+func drainAnswer(s *admin.DrainState, err error) (*admin.DrainState, error) {
+	if err != nil {
+		return nil, admin.Errorf(admin.CodeUnavailable, "%v: the process ends", err)
+	}
+	return s, nil
+}
+
 var _ admin.Host = (*adminHost)(nil)
 
 // Services returns what a caller needs to know of each service.
@@ -173,7 +202,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	checks := a.checks(g, ready)
 	s := &admin.Status{
 		Host: a.name, Version: a.version, StartedAt: a.started, UptimeSeconds: time.Since(a.started).Seconds(),
-		Ready: true, Draining: a.applier.draining.Load(), Checks: checks,
+		Ready: true, Draining: a.applier.draining.Load(), Drained: a.drains.drained.Load(), Checks: checks,
 		Policies: admin.Policies{
 			Desired: admin.Desired{Hash: last.Hash, Files: view.Desired(g.set)},
 			Running: admin.Running{

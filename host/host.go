@@ -49,6 +49,7 @@ type Host struct {
 	ended   sync.Once
 
 	adminHost *adminHost
+	drains    *drains
 	calls     *calls
 	services  *services
 	clusters  *outgoing.Clusters
@@ -80,10 +81,10 @@ func (h *Host) planListeners(ctx context.Context, _, next *generation) (step, er
 	return h.listeners.Plan(ctx, next.set)
 }
 
-// planPublishing has a generation published once its listeners are bound.
+// planPublishing has a generation published once its listeners are bound, unless the host is drained by command.
 func (h *Host) planPublishing(_ context.Context, _, next *generation) (step, error) {
 	return commitOnly(func(life context.Context) {
-		if h.listeners.IsOpen() {
+		if h.listeners.IsOpen() && h.drains.drained.Load() == nil {
 			h.clusters.Publish(life, &next.out)
 		}
 	}), nil
@@ -206,7 +207,7 @@ func (h *Host) drain(begin time.Time) {
 	h.log.Info("draining", "drain_delay", delay, "grace_period", grace, "in_flight", h.InFlight())
 	deadline, cancel := context.WithDeadline(h.life, until)
 	defer cancel()
-	h.current.Load().out.Withdraw(h.life)
+	_ = h.current.Load().out.Withdraw(h.life) // it is logged
 	_ = pause(deadline, delay)
 	h.listeners.Drain(deadline)
 	abandoned := h.finish(deadline, until)

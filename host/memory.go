@@ -218,12 +218,19 @@ func (m *memory) add(r *Attempt, set *config.Set, keep int, observed bool) {
 		m.wrote(m.store.Add(r, texts, keep))
 	}
 	if r.Source != SourceStart && r.Source != SourceFile {
-		m.wrote(m.store.Audit.Add(state.AuditEntry{
+		m.audit(state.AuditEntry{
 			At: r.At, Action: r.Source, Who: r.Who, Why: r.Why, Revision: r.Number, Hash: r.Hash, Result: r.Result, Error: r.Error,
-		}))
+		})
 	}
 	if set != nil {
 		m.runs(r.Number, set, observed)
+	}
+}
+
+// audit keeps an entry of the audit log.
+func (m *memory) audit(e state.AuditEntry) {
+	if m != nil {
+		m.wrote(m.store.Audit.Add(e))
 	}
 }
 

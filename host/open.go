@@ -90,6 +90,8 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 		UpstreamsGone: h.applier.upstreamsGone, MethodsGone: h.applier.methodsGone,
 	}
 	h.clusters, h.upstreams, h.remotes = &outgoing.Clusters{Options: out}, &outgoing.Upstreams{Options: out}, &outgoing.Remotes{Options: out}
+	h.drains = &drains{applier: h.applier, publish: func(g *generation) { h.clusters.Publish(c.life, &g.out) }}
+	h.adminHost.drains = h.drains
 	h.services = &services{core: c, registry: h.applier.registry, methodsGone: h.applier.methodsGone}
 	h.rules = &rules{core: c, pool: pool}
 	h.rules.expiries.report = h.rules.logExpiry

@@ -1,5 +1,11 @@
 // Package admin is the API for operators of a host: its types, the HTTP handler and the client. All JSON keys are
 // snake_case; a missing key means the zero value.
+//
+// Paths, whose parameters and answers are those of the methods of Client:
+//
+//	GET   /livez /readyz /healthz /metrics
+//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /diff /config
+//	POST  /api/v1/reload /drain /undrain
 package admin
 
 import (
@@ -34,6 +40,12 @@ type Host interface {
 	Reload(ctx context.Context, r ReloadRequest) (*Attempt, error)
 	// Diff returns how the files differ from what runs. If they have problems, the error is CodeRejected.
 	Diff(ctx context.Context) (*Difference, error)
+	// Config returns the manifest and the rules in force, with their defaults and without secrets.
+	Config(ctx context.Context) (*Configuration, error)
+	// Drain takes the host out of service until Undrain: not ready and withdrawn from discovery, but serving. Either may be called
+	// again. Who is the address or the name of the client.
+	Drain(ctx context.Context, who string) (*DrainState, error)
+	Undrain(ctx context.Context, who string) (*DrainState, error)
 	// Checks returns the conditions of readiness; the host is ready when all are OK.
 	Checks(ctx context.Context) []Check
 	Metrics() http.Handler

@@ -80,6 +80,16 @@ func (h *told) Diff(context.Context) (*Difference, error) {
 	return &Difference{Revision: 3, Changes: Changes{{Subject: "r", Op: config.OpAdd, Effect: config.Tighter}}}, h.err
 }
 
+func (h *told) Config(context.Context) (*Configuration, error) {
+	return &Configuration{Revision: 3, Effective: config.Effective{YAML: "version: 1\n", Values: map[string]config.EffectiveValue{}}}, h.err
+}
+
+func (h *told) Drain(_ context.Context, who string) (*DrainState, error) {
+	return &DrainState{Drained: &Drained{Who: who}, Changed: true}, h.err
+}
+
+func (h *told) Undrain(context.Context, string) (*DrainState, error) { return &DrainState{}, h.err }
+
 func (h *told) Metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "some_metric 1\n") })
 }

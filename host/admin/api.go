@@ -166,6 +166,9 @@ func (a *api) routes() []route {
 		{method: get, path: "/api/v1/revisions/{number}/files", serve: a.revisionFiles},
 		{method: get, path: "/api/v1/refusals", params: []string{"caller", "since"}, serve: a.refusals},
 		{method: get, path: "/api/v1/diff", serve: a.diff},
+		{method: get, path: "/api/v1/config", serve: a.config},
+		{method: http.MethodPost, path: "/api/v1/drain", serve: a.drain},
+		{method: http.MethodPost, path: "/api/v1/undrain", serve: a.undrain},
 		{method: http.MethodPost, path: "/api/v1/reload", params: []string{"force"}, serve: a.reload},
 	}
 }
@@ -310,6 +313,33 @@ func (a *api) diff(r *http.Request, _ params) (any, error) {
 	}
 	fill(d)
 	return d, nil
+}
+
+func (a *api) config(r *http.Request, _ params) (any, error) {
+	c, err := a.host.Config(r.Context())
+	if err != nil {
+		return nil, err
+	}
+	fill(c)
+	return c, nil
+}
+
+func (a *api) drain(r *http.Request, _ params) (any, error) {
+	s, err := a.host.Drain(r.Context(), who(r))
+	if err != nil {
+		return nil, err
+	}
+	fill(s)
+	return s, nil
+}
+
+func (a *api) undrain(r *http.Request, _ params) (any, error) {
+	s, err := a.host.Undrain(r.Context(), who(r))
+	if err != nil {
+		return nil, err
+	}
+	fill(s)
+	return s, nil
 }
 
 func (a *api) reload(r *http.Request, p params) (any, error) {

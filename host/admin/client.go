@@ -133,6 +133,23 @@ func (c *Client) Reload(ctx context.Context, force bool) (*Attempt, error) {
 	return &rev, c.ask(ctx, http.MethodPost, "/api/v1/reload", v, &rev)
 }
 
+// Config returns the manifest and the rules that the host runs, with their defaults and without secrets.
+func (c *Client) Config(ctx context.Context) (*Configuration, error) {
+	return get[Configuration](ctx, c, "/api/v1/config", nil)
+}
+
+// Drain takes the host out of service: not ready and withdrawn from discovery, but serving.
+func (c *Client) Drain(ctx context.Context) (*DrainState, error) {
+	var s DrainState
+	return &s, c.ask(ctx, http.MethodPost, "/api/v1/drain", nil, &s)
+}
+
+// Undrain takes the host into service again.
+func (c *Client) Undrain(ctx context.Context) (*DrainState, error) {
+	var s DrainState
+	return &s, c.ask(ctx, http.MethodPost, "/api/v1/undrain", nil, &s)
+}
+
 // Diff returns how the files of the host differ from what it runs. If they have problems, the error is an *Error with
 // CodeRejected and the problems.
 func (c *Client) Diff(ctx context.Context) (*Difference, error) {

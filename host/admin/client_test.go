@@ -108,6 +108,18 @@ func asks(t *testing.T, c *Client, h *told, at time.Time) {
 	if reloaded.Number != 3 || !h.reload.Force || h.reload.Who == "" {
 		t.Errorf("%v %+v", reloaded, h.reload)
 	}
+	running, err := c.Config(ctx)
+	must(err)
+	if running.Revision != 3 || running.YAML != "version: 1\n" {
+		t.Errorf("%+v", running)
+	}
+	drained, err := c.Drain(ctx)
+	must(err)
+	undrained, err := c.Undrain(ctx)
+	must(err)
+	if !drained.Changed || drained.Drained.Who == "" || undrained.Changed || undrained.Drained != nil {
+		t.Errorf("%+v %+v", drained, undrained)
+	}
 	ready, err := c.Ready(ctx)
 	must(err)
 	if ready.Ready || len(ready.Checks) != 1 {

@@ -22,6 +22,7 @@ func TestEveryPathAnswersItsMethodAndNoOther(t *testing.T) {
 		"/api/v1/status": "GET", "/api/v1/services": "GET", "/api/v1/rules": "GET",
 		"/api/v1/explain?service=Arith&method=Mul": "GET", "/api/v1/explain?rule=r": "GET",
 		"/api/v1/revisions": "GET", "/api/v1/revisions/1": "GET", "/api/v1/refusals": "GET", "/api/v1/diff": "GET", "/api/v1/reload": "POST",
+		"/api/v1/config": "GET", "/api/v1/drain": "POST", "/api/v1/undrain": "POST",
 	}
 	for path, allowed := range paths {
 		for _, method := range []string{"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "BREW"} {
@@ -90,7 +91,7 @@ func TestBadRequestsGetTheReasonAndTheRemedy(t *testing.T) {
 
 func TestListsAreNeverNull(t *testing.T) {
 	addr := local(t, &told{}, Options{})
-	for _, path := range []string{"/api/v1/status", "/api/v1/services", "/api/v1/explain?service=A&method=M"} {
+	for _, path := range []string{"/api/v1/status", "/api/v1/services", "/api/v1/explain?service=A&method=M", "/api/v1/config"} {
 		a := ask(t, "GET", "http://"+addr+path, nil)
 		a.wants(t, 200, "[]")
 		if strings.Contains(a.body, "null") {

@@ -18,7 +18,8 @@ type Status struct {
 	StartedAt      time.Time               `json:"started_at"`
 	UptimeSeconds  float64                 `json:"uptime_seconds"`
 	Ready          bool                    `json:"ready"`
-	Draining       bool                    `json:"draining"`
+	Draining       bool                    `json:"draining"`          // the process is about to end
+	Drained        *Drained                `json:"drained,omitempty"` // by command; nil: it is not
 	Checks         []Check                 `json:"checks"`
 	Policies       Policies                `json:"policies"`
 	Watch          Watch                   `json:"watch"`

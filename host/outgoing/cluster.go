@@ -2,6 +2,7 @@ package outgoing
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"slices"
 	"sync"
@@ -163,6 +164,7 @@ func (c *Cluster) Missing() []string { return c.etcd.Missing() }
 
 // publish publishes the instances. It does not wait: a cluster that is down gets them when it is back.
 func (c *Cluster) publish(life context.Context, list []etcd.Instance) {
+	c.leaving.Store(false)
 	before := c.etcd.Status().Instances
 	c.etcd.Publish(list)
 	if len(list) == 0 && len(before) > 0 {
@@ -266,21 +268,27 @@ func (c *Cluster) registrationChanged(up bool, err error) {
 // withdraw deregisters the services, so that callers stop using this host while it still serves.
 func (c *Cluster) withdraw(ctx context.Context) error {
 	c.leaving.Store(true)
+	c.registered.Store(false) // so that the next time is news
 	c.settle()
 	return c.etcd.Withdraw(ctx)
 }
 
-// leave withdraws for a host that ends.
-func (c *Cluster) leave(ctx context.Context) {
+// leave withdraws for a host that ends or is drained.
+func (c *Cluster) leave(ctx context.Context) error {
 	before := c.etcd.Status()
-	switch err := c.withdraw(ctx); {
-	case err != nil && !c.registeredOnce.Load():
-		c.log.Warn("may not be deregistered: callers may find this host until its lease expires", "etcd", c.name, "error", err)
+	err := c.withdraw(ctx)
+	switch {
 	case err != nil:
-		c.log.Warn("not deregistered: callers find this host until its lease expires", "etcd", c.name, "error", err)
+		what := "not deregistered: callers find this host until its lease expires"
+		if !c.registeredOnce.Load() {
+			what = "may not be deregistered: callers may find this host until its lease expires"
+		}
+		c.log.Warn(what, "etcd", c.name, "error", err)
+		return fmt.Errorf("%s: %w", what, err)
 	case before.Registered:
 		c.log.Info("deregistered", "etcd", c.name, "instances", len(before.Instances))
 	}
+	return nil
 }
 
 // discard withdraws and closes the cluster, after its successor has published the same services.

@@ -82,17 +82,20 @@ func (c *Connections) AwaitRequired(ctx context.Context) error {
 	return problems.Err()
 }
 
-// Withdraw deregisters the services in all clusters, so that callers stop using this host while it still serves.
-func (c *Connections) Withdraw(life context.Context) {
+// Withdraw deregisters the services in all clusters, so that callers stop using this host while it still serves. The error names
+// the clusters where that may not have worked.
+func (c *Connections) Withdraw(life context.Context) error {
 	ctx, cancel := context.WithTimeout(life, withdrawWait)
 	defer cancel()
 	var all sync.WaitGroup
-	for _, from := range c.clusters {
-		if from.spec.config.Register != nil {
-			all.Go(func() { from.leave(ctx) })
+	errs := make([]error, len(c.Set.Manifest.Clusters()))
+	for i, e := range c.Set.Manifest.Clusters() {
+		if e.Register != nil {
+			all.Go(func() { errs[i] = c.clusters[e.Name].leave(ctx) })
 		}
 	}
 	all.Wait()
+	return errors.Join(errs...)
 }
 
 // RegistrationUp reports whether all published services are registered.

@@ -105,6 +105,8 @@ func (t *statusText) show(s *admin.Status) {
 	switch {
 	case s.Draining:
 		state = t.paint(yellow, "draining")
+	case s.Drained != nil:
+		state = t.paint(yellow, "drained")
 	case !s.Ready:
 		state = t.paint(red, "NOT READY")
 	}
