@@ -78,8 +78,11 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	}
 	begin := time.Now()
 	prev := a.current.Load()
-	if from.undoes != nil && from.undoes.window != prev.window.Load() {
+	switch {
+	case from.undoes != nil && from.undoes.window != prev.window.Load():
 		return Attempt{}, errSuperseded
+	case from.undoes == nil && from.holds == nil && !from.force && from.source != SourceApply && a.rollbacks.isHeld(next.DesiredHash()):
+		return a.rollbacks.stillHeld(next, from), nil // it was rolled back while it was read
 	}
 	g, err := a.replace(ctx, prev, next, from)
 	if err != nil {
@@ -98,6 +101,8 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	a.rollbacks.held.Store(from.holds)
 	if h := from.holds; h != nil {
 		r.Why, r.Pinned = h.why, h.hash
+	} else if from.undoes != nil {
+		r.Why = from.undoes.why
 	}
 	if prev != nil {
 		r.Changes = admin.Changes(g.changes.Few())
@@ -117,6 +122,9 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	g, err := a.newGeneration(prev, set)
 	if err != nil {
 		return nil, err
+	}
+	if from.undoes != nil {
+		g.restores = from.undoes.window.rules
 	}
 	var steps []step
 	for _, p := range a.parts {

@@ -1,9 +1,12 @@
 package host
 
 import (
+	"context"
 	"sync"
+	"sync/atomic"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
@@ -14,65 +17,80 @@ import (
 type comparison struct {
 	window  *window
 	tally   *tally
+	target  policies.Target
 	call    policies.Call
 	ticket  policies.Ticket
-	through bool // the baseline lets the call through
+	through bool        // the baseline lets the call through
+	limited bool        // a limit of the baseline refuses it
+	ended   atomic.Bool // the rules in force have ended it early
 }
 
 var comparisons = sync.Pool{New: func() any { return new(comparison) }}
 
-// begin asks the baseline, and reports whether it lets the call through. as is the call as the rules see it.
-func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wire.Frame, as policies.Call) bool {
-	c.window, c.tally, c.call, c.through = w, w.tallyOf(m.FullName()), as, false
+// begin asks the baseline. as is the call as the rules see it.
+func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wire.Frame, as policies.Call) {
+	c.window, c.tally, c.target, c.call = w, w.tallyOf(m.FullName()), m.Target, as
 	if w.turnedAway {
 		caller, err := w.baseline.identity.caller(req.Metadata)
 		if err != nil {
-			return false
+			return
 		}
 		deadline, _ := wire.CallerDeadline(call.Arrived(), req.Metadata)
 		c.call = policies.Call{Caller: caller, Peer: call.Peer(), Metadata: metadataOf(call, req), Arrived: call.Arrived(), Deadline: deadline}
 	}
-	c.through = w.rules.Guard(m.Target).Enter(call, &c.call, &c.ticket) == nil
-	return c.through
+	c.ask(call, w.rules.Guard(m.Target))
 }
 
-// decided compares the decision of the rules in force.
-func (c *comparison) decided(e *code.Error) {
-	if !c.through {
-		return
-	}
-	if e == nil {
+func (c *comparison) ask(ctx context.Context, guard *policies.Guard) {
+	e := code.From(guard.Enter(ctx, &c.call, &c.ticket))
+	c.through = e == nil
+	c.limited = e != nil && isLimit(kindOf[e.Reason])
+}
+
+// isLimit reports whether rules of a kind refuse calls by their number: it is not the same calls that two of them refuse.
+func isLimit(k config.Kind) bool { return k == config.KindRateLimit || k == config.KindConcurrency }
+
+// decided compares the decision of the rules in force. waited is the rule for which the call has waited in vain.
+func (c *comparison) decided(e *code.Error, waited policies.Waited) {
+	switch {
+	case e == nil && c.through:
 		c.tally.through.Add(1)
-		return
+	case e == nil && c.limited:
+		c.tally.gained.Add(1)
+	case !c.through:
+	default:
+		by, ok := c.cause(e, waited)
+		if !ok {
+			c.through = false
+			c.ticket.Cancel()
+			return
+		}
+		c.tally.through.Add(1)
+		c.window.refused(c.tally, by)
+		c.ticket.Exclude()
 	}
-	if !c.counts(e) {
-		c.through = false
-		c.ticket.Cancel()
-		return
-	}
-	c.tally.through.Add(1)
-	c.ticket.Done(e)
 }
 
-// counts records a refusal, unless the baseline refuses the call too or it is intended.
-func (c *comparison) counts(e *code.Error) bool {
+// cause returns what refuses the call; not ok if the baseline refuses it too, or if it is intended.
+func (c *comparison) cause(e *code.Error, waited policies.Waited) (by cause, ok bool) {
 	w := c.window
-	by := cause{method: c.tally.method, reason: e.Reason}
-	if e.Rule != "" {
-		rule, kind := ruleBehind(w.next.set, e.Rule, e.Reason)
-		switch {
-		case rule == nil || !w.rules.Differs(e.Rule, kind):
-			return false
-		case w.rules.Intended(e.Rule, kind, &c.call):
-			w.intended.Add(1)
-			return false
-		}
-		by.rule, by.kind = rule.Name, kind
-	} else if e.Code != code.Unauthenticated {
-		return false
+	label, by := e.Rule, cause{method: c.tally.method, reason: e.Reason}
+	rule, kind := ruleBehind(w.next.set, label, e.Reason)
+	if waited.Rule != "" {
+		label = waited.Rule
+		rule, kind = ruleNamed(w.next.set, label), waited.Kind
 	}
-	w.refused(c.tally, by)
-	return true
+	switch {
+	case label == "":
+		return by, e.Code == code.Unauthenticated
+	case rule == nil || !w.rules.Differs(label, kind):
+		return by, false
+	case w.rules.Intended(label, kind, c.target, &c.call):
+		w.intended.Add(1)
+		return by, false
+	}
+	by.rule, by.kind = rule.Name, kind
+	return by, true
 }
 
 // expired compares a call that the rules in force have ended at a deadline.
@@ -83,12 +101,26 @@ func (c *comparison) expired(e *code.Error, deadline time.Time) {
 	if at, ok := c.ticket.Deadline(); ok && !at.After(deadline) {
 		return
 	}
-	c.counts(e)
+	if by, ok := c.cause(e, policies.Waited{}); ok && !c.ended.Swap(true) {
+		c.window.refused(c.tally, by)
+	}
+}
+
+// end reports the outcome of the handler to the rules of the baseline, unless the call was ended early.
+func (c *comparison) end(err error) {
+	switch {
+	case !c.through:
+	case c.ended.Load():
+		c.ticket.Exclude()
+	default:
+		c.ticket.Done(err)
+	}
 }
 
 // recycle returns c to its pool. The ticket is reset by its next use.
 func (c *comparison) recycle() {
-	c.window, c.tally, c.call = nil, nil, policies.Call{}
+	c.window, c.tally, c.call, c.through, c.limited = nil, nil, policies.Call{}, false, false
+	c.ended.Store(false)
 	comparisons.Put(c)
 }
 
@@ -97,18 +129,14 @@ func (c *comparison) decidedOut(err error) {
 	if c == nil {
 		return
 	}
-	e := code.From(err)
-	switch {
-	case !c.through:
-	case e == nil || !e.Own() || e.Rule == "":
-		c.tally.through.Add(1)
-		c.ticket.Done(err)
-	case e.Code == code.DeadlineExceeded:
-		c.tally.through.Add(1)
-		c.expired(e, time.Now())
-		c.ticket.Done(e)
-	default:
-		c.decided(e)
+	if e := code.From(err); e != nil && e.Own() && e.Rule != "" && e.Code != code.DeadlineExceeded {
+		c.decided(e, policies.Waited{})
+	} else {
+		c.decided(nil, policies.Waited{})
+		if e != nil && e.Own() {
+			c.expired(e, time.Now())
+		}
+		c.end(err)
 	}
 	c.recycle()
 }

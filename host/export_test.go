@@ -52,3 +52,10 @@ func GoodAfter(h *Host, d time.Duration) {
 func Fault(h *Host, fault func(*policies.Options)) {
 	h.applier.locked(func(*generation) { h.rules.fault = fault })
 }
+
+// OnCommit has f called when a generation comes into force.
+func OnCommit(h *Host, f func(revision int)) {
+	h.applier.parts = append(h.applier.parts, func(_ context.Context, _, next *generation) (step, error) {
+		return commitOnly(func(context.Context) { f(next.revision) }), nil
+	})
+}

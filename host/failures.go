@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"fmt"
 	"strings"
 	"time"
@@ -53,9 +54,9 @@ func (f *failing) now() ratio {
 }
 
 // newFailures returns the failures to compare after an edit; nil if it affects no method.
-func newFailures(next *generation, changes config.Changes, rules *policies.Baseline, settings *config.AutoRollback, m *telemetry.Metrics) *failures {
+func newFailures(baseline, next *generation, changes config.Changes, rules *policies.Baseline, settings *config.AutoRollback, m *telemetry.Metrics) *failures {
 	f := &failures{revision: next.revision, maximum: float64(settings.MaxNewFailures), minimum: uint64(settings.MinRequests)}
-	a := affectedBy(changes, next.set)
+	a := affectedBy(changes, baseline.set, next.set)
 	now := time.Now()
 	add := func(affected bool, name string, calls *traffic.Method) {
 		list := &f.others
@@ -84,7 +85,7 @@ func newFailures(next *generation, changes config.Changes, rules *policies.Basel
 // affected is the services and upstreams that an edit affects.
 type affected struct{ services, upstreams map[string]bool }
 
-func affectedBy(changes config.Changes, next *config.Set) affected {
+func affectedBy(changes config.Changes, before, next *config.Set) affected {
 	a := affected{make(map[string]bool), make(map[string]bool)}
 	upstreams := func(of func(*config.Upstream) bool) {
 		for i := range next.Manifest.Upstreams {
@@ -95,7 +96,7 @@ func affectedBy(changes config.Changes, next *config.Set) affected {
 	}
 	for _, c := range changes {
 		what, name, _ := strings.Cut(c.Subject, " ")
-		rule := next.Rule(c.Subject)
+		rule := cmp.Or(next.Rule(c.Subject), before.Rule(c.Subject))
 		switch {
 		case neutralPaths[c.Path]:
 		case rule != nil:

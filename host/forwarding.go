@@ -44,6 +44,9 @@ func (s forwarding) error(res *wire.Frame, err error) error {
 		return e
 	case s.late(e):
 		e = s.ticket.Late()
+		if at, ok := s.ticket.Deadline(); ok && s.baseline != nil {
+			s.baseline.expired(e, at)
+		}
 		s.done(err)
 		s.recordOutcome(e, true)
 		return e

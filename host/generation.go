@@ -32,6 +32,7 @@ type generation struct {
 	health   http.Handler
 	warnings config.Problems
 	changes  config.Changes         // from the generation before
+	restores *policies.Baseline     // whose state the rules take over; nil: that of the generation before
 	pending  config.Changes         // that take effect at the next start
 	window   atomic.Pointer[window] // nil: the edit is not observed any more
 }

@@ -45,8 +45,7 @@ func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kin
 	if !ok {
 		return nil, ""
 	}
-	name, _, _ := strings.Cut(label, "@")
-	rule := set.Rule(name)
+	rule := ruleNamed(set, label)
 	if rule == nil {
 		return nil, ""
 	}
@@ -58,6 +57,12 @@ func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kin
 		}
 	}
 	return rule, kind
+}
+
+// ruleNamed returns the rule of a label, name@rN; nil if there is none.
+func ruleNamed(set *config.Set, label string) *config.Rule {
+	name, _, _ := strings.Cut(label, "@")
+	return set.Rule(name)
 }
 
 // keyOf returns the key of the rate limit behind a refusal for display; empty if something else refused. It reads the

@@ -99,7 +99,7 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 		l.loaded(set.Hash)
 		return l.rollbacks.stillHeld(set, c), "", nil
 	case set.Hash == running.DesiredHash() && !c.force:
-		l.rollbacks.release()
+		l.rollbacks.release(set.Hash)
 		l.setWaiting(nil)
 		l.loaded(set.Hash)
 		return l.unchanged(set, c), "", nil

@@ -28,8 +28,8 @@ type heldFiles struct{ hash, why string }
 
 // undoing is a rollback.
 type undoing struct {
-	window  *window
-	verdict string
+	window       *window
+	why, verdict string
 }
 
 // observe opens the window of a new generation, before it comes into force. It returns nil if the edit is not observed.
@@ -56,7 +56,7 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		if baseline != prev {
 			changes = config.Diff(baseline.set, next.set)
 		}
-		w, err = openWindow(baseline, next, changes, settings, r.metrics)
+		w, err = openWindow(baseline, next, changes, before, settings, r.metrics)
 		return err
 	})
 	if err != nil {
@@ -71,6 +71,9 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	if before != nil {
 		w.began = before.began
 	}
+	if from.source == SourceFile || from.source == SourceSignal || from.source == SourceAdmin {
+		w.hash = next.set.DesiredHash()
+	}
 	next.window.Store(w)
 	return w
 }
@@ -79,36 +82,53 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 func (r *rollbacks) follow(w *window) {
 	tick := time.NewTicker(judgeEvery)
 	defer tick.Stop()
+	var again time.Time
+	wait := judgeEvery
 	for r.current.Load() == w.next && w.next.window.Load() == w {
 		select {
 		case <-r.applyCtx.Done():
 			return
 		case now := <-tick.C:
+			if now.Before(again) {
+				continue
+			}
 			err := contain(func() error {
-				if v := w.judge(now); v.bad != "" && w.undo {
-					r.undo(w, v)
-				} else if v.over {
+				v := w.judge(now)
+				if v.bad != "" && w.undo {
+					return r.undo(w, v)
+				}
+				if v.over {
 					r.settle(w, v)
 				}
 				return nil
 			})
-			r.logInternal(err)
+			if err != nil {
+				r.logInternal(err)
+				wait = min(2*wait, undoAtLeastEvery)
+				again = now.Add(wait)
+			}
 		}
 	}
 }
 
+// undoAtLeastEvery is the longest pause between two attempts to undo an edit.
+const undoAtLeastEvery = 10 * time.Second
+
 // undo goes back to the baseline of a window.
-func (r *rollbacks) undo(w *window, v verdict) {
+func (r *rollbacks) undo(w *window, v verdict) error {
 	why := fmt.Sprintf("r%d rolled back: %s. To keep it: %s", w.next.revision, v.bad, w.wayOut(v.cause))
-	_, err := r.apply(context.Background(), w.baseline.set, trigger{
-		source: SourceAutoRollback, undoes: &undoing{w, v.text}, holds: &heldFiles{w.hash, why},
-	})
-	switch {
-	case err == nil, errors.Is(err, errSuperseded), errors.Is(err, ErrDraining):
-	default:
-		r.log.Error("the edit should be rolled back, but cannot be", "revision", w.next.revision, "why", v.bad, "error", err)
-		r.settle(w, v)
+	set := *w.baseline.set
+	set.Replaces, set.Desired = "", nil // those were the files of another edit
+	from := trigger{source: SourceAutoRollback, undoes: &undoing{w, why, v.text}}
+	if w.hash != "" {
+		from.holds = &heldFiles{w.hash, why}
 	}
+	_, err := r.apply(context.Background(), &set, from)
+	if err == nil || errors.Is(err, errSuperseded) || errors.Is(err, ErrDraining) {
+		return nil
+	}
+	r.log.Error("the edit should be rolled back, but cannot be: it is tried again", "revision", w.next.revision, "why", v.bad, "error", err)
+	return err
 }
 
 // settle ends a window.
@@ -120,8 +140,9 @@ func (r *rollbacks) settle(w *window, v verdict) {
 	}
 	r.baseline = w.next
 	r.amend(w.next.revision, func(about *Attempt) { about.Verdict = v.text })
-	r.memory.settled(w.next.revision, w.next.set, v.text)
-	if v.bad != "" {
+	if v.bad == "" {
+		r.memory.settled(w.next.revision, w.next.set, v.text)
+	} else {
 		r.log.Error("the edit would have been rolled back", "revision", w.next.revision, "why", v.bad)
 	}
 }
@@ -132,11 +153,13 @@ func (r *rollbacks) isHeld(hash string) bool {
 	return h != nil && h.hash == hash
 }
 
-// release forgets the files that were rolled back, since they have changed.
-func (r *rollbacks) release() {
-	if r.held.Swap(nil) != nil {
-		r.metrics.SetInSync(r.inSync(r.history.latest()))
-	}
+// release forgets the files that were rolled back, since they have changed to what runs.
+func (r *rollbacks) release(hash string) {
+	r.locked(func(g *generation) {
+		if g.set.DesiredHash() == hash && r.held.Swap(nil) != nil {
+			r.metrics.SetInSync(r.inSync(r.history.latest()))
+		}
+	})
 }
 
 // stillHeld returns the outcome of reading files that were rolled back. It is recorded if it was requested.

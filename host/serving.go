@@ -75,8 +75,8 @@ func (s *serving) run(req, res *wire.Frame) error {
 // done reports the outcome of the handler to the rules.
 func (s *serving) done(err error) {
 	s.ticket.Done(err)
-	if s.baseline != nil && s.baseline.through {
-		s.baseline.ticket.Done(err)
+	if s.baseline != nil {
+		s.baseline.end(err)
 	}
 }
 
@@ -123,7 +123,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	if err != nil {
 		if w != nil && w.turnedAway {
 			s.compare(w, req)
-			s.baseline.decided(code.From(err))
+			s.baseline.decided(code.From(err), policies.Waited{})
 		}
 		return err
 	}
@@ -142,7 +142,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	s.entered = true
 	err = s.method.Guard.Enter(s.wire, &s.policy, &s.ticket)
 	if w != nil {
-		s.baseline.decided(code.From(err))
+		s.baseline.decided(code.From(err), s.ticket.Waited())
 	}
 	s.recordShadow(s.policy.Shadowed())
 	if err != nil {

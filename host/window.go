@@ -34,13 +34,16 @@ type window struct {
 	failures       *failures          // nil: no method is affected
 	turnedAway     bool               // callers or methods are looked up in another way
 	undo           bool               // evidence undoes the edit
-	hash           string             // of the edited files
+	hash           string             // of the edited files; empty if it was no edit of the files
 	opened         time.Time
 	began          time.Time // of the first edit since the baseline
 
 	byMethod map[string]*tally // of the methods of this host before and after, by Service/Method
-	others   tally             // of the methods of other hosts
+	found    sync.Map          // string to *tally, of the methods of other hosts
+	count    atomic.Int32      // of found
+	others   tally             // of all other methods
 	intended atomic.Uint64     // refused calls that do not count
+	judged   int               // how often; used by judge only
 
 	broken atomic.Pointer[policies.Broken] // the first rule of the edit that panicked
 
@@ -52,6 +55,13 @@ type window struct {
 type tally struct {
 	method           string
 	through, refused atomic.Uint64
+	limited, gained  atomic.Uint64 // refused by limits, and let through that limits of the baseline refuse
+}
+
+// newlyRefused returns how many calls more are refused. Two limits that are exceeded refuse different calls.
+func (t *tally) newlyRefused() uint64 {
+	limited, gained := t.limited.Load(), t.gained.Load()
+	return t.refused.Load() + limited - min(limited, gained)
 }
 
 // cause is what refuses calls that the baseline lets through.
@@ -64,20 +74,26 @@ type cause struct {
 
 // openWindow returns the window for a new generation; nil if nothing has changed that could refuse calls. Call it before the
 // generation comes into force.
-func openWindow(baseline, next *generation, changes config.Changes, settings *config.AutoRollback, m *telemetry.Metrics) (*window, error) {
+func openWindow(
+	baseline, next *generation, changes config.Changes, before *window, settings *config.AutoRollback, m *telemetry.Metrics,
+) (*window, error) {
+	var rules *policies.Baseline
+	if before != nil {
+		rules = before.rules
+	}
 	sameCallers := baseline.identity.same(&next.identity)
-	before, after := &baseline.set.Manifest.Gateway, &next.set.Manifest.Gateway
-	narrowed := baseline.routes.Narrowed(&next.routes) || !reflect.DeepEqual(before.Routes, after.Routes) || !slices.Equal(before.Get, after.Get)
+	was, is := &baseline.set.Manifest.Gateway, &next.set.Manifest.Gateway
+	narrowed := baseline.routes.Narrowed(&next.routes) || !reflect.DeepEqual(was.Routes, is.Routes) || !slices.Equal(was.Get, is.Get)
 	w := &window{
-		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true, hash: next.set.DesiredHash(),
+		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true,
 		opened: time.Now(), byMethod: make(map[string]*tally), blame: make(map[cause]uint64),
 	}
 	w.began = w.opened
 	var err error
-	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, changes, !sameCallers, narrowed); err != nil {
+	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, changes, rules, !sameCallers, narrowed); err != nil {
 		return nil, err
 	}
-	w.failures = newFailures(next, changes, w.rules, settings, m)
+	w.failures = newFailures(baseline, next, changes, w.rules, settings, m)
 	if w.rules == nil && w.failures == nil && !next.policies.Alters(baseline.policies) {
 		return nil, nil //nolint:nilnil // there is nothing to observe
 	}
@@ -92,17 +108,35 @@ func openWindow(baseline, next *generation, changes config.Changes, settings *co
 	return w, nil
 }
 
-// tallyOf returns the tally of a method.
+// tallyOf returns the tally of a method. Methods of other hosts beyond a bound share one, since callers may invent names.
 func (w *window) tallyOf(method string) *tally {
 	if t := w.byMethod[method]; t != nil {
 		return t
 	}
-	return &w.others
+	if t, ok := w.found.Load(method); ok {
+		return t.(*tally)
+	}
+	if w.count.Load() >= maxTallies {
+		return &w.others
+	}
+	name := strings.Clone(method) // it must not keep the message of a peer alive
+	t, known := w.found.LoadOrStore(name, &tally{method: name})
+	if !known {
+		w.count.Add(1)
+	}
+	return t.(*tally)
 }
+
+// maxTallies bounds the methods of other hosts that are counted by themselves.
+const maxTallies = 1000
 
 // refused counts a call that is refused, and that the baseline lets through.
 func (w *window) refused(t *tally, c cause) {
-	t.refused.Add(1)
+	if isLimit(c.kind) {
+		t.limited.Add(1)
+	} else {
+		t.refused.Add(1)
+	}
 	w.mu.Lock()
 	defer w.mu.Unlock()
 	w.blame[c]++
@@ -170,11 +204,12 @@ func (w *window) compareOut(ctx context.Context, call client.OutgoingCall) *comp
 	}
 	c := comparisons.Get().(*comparison)
 	c.window, c.tally = w, w.tallyOf(outward+call.Upstream())
+	c.target = policies.Target{Service: call.Service(), Method: call.Method()}
 	c.call = policies.Call{Caller: call.Caller(), Metadata: call}
 	if at, ok := ctx.Deadline(); ok {
 		c.call.Deadline = at
 	}
-	c.through = w.rules.ClientGuard(call.Upstream(), call.Service(), call.Method()).Enter(ctx, &c.call, &c.ticket) == nil
+	c.ask(ctx, w.rules.ClientGuard(call.Upstream(), call.Service(), call.Method()))
 	return c
 }
 
@@ -186,17 +221,20 @@ type verdict struct {
 	text string
 }
 
+// failuresEvery is how many judgements pass between two of the failures, which read the counters of all methods.
+const failuresEvery = 5
+
 // judge returns the verdict so far.
 func (w *window) judge(now time.Time) verdict {
 	var through, refused uint64
 	minimum := uint64(w.settings.MinRequests)
 	var worst *tally
 	for _, t := range w.tallies() {
-		p, r := t.through.Load(), t.refused.Load()
+		r, p := t.newlyRefused(), t.through.Load()
 		if !strings.HasPrefix(t.method, outward) {
 			through, refused = through+p, refused+r
 		}
-		if p >= minimum && w.exceeds(r, p) && (worst == nil || r > worst.refused.Load()) {
+		if p >= minimum && w.exceeds(r, p) && (worst == nil || r > worst.newlyRefused()) {
 			worst = t
 		}
 	}
@@ -204,14 +242,16 @@ func (w *window) judge(now time.Time) verdict {
 		bad := fmt.Sprintf("%s is broken (%s)", b.Rule, w.next.set.Rule(b.Rule).Position(""))
 		return verdict{over: true, bad: bad, cause: cause{rule: b.Rule, kind: b.Kind}, text: bad}
 	}
-	if bad := w.failures.judge(); bad != "" {
-		return verdict{over: true, bad: bad, text: bad}
+	if w.judged++; w.judged%failuresEvery == 0 {
+		if bad := w.failures.judge(); bad != "" {
+			return verdict{over: true, bad: bad, text: bad}
+		}
 	}
 	switch {
 	case through >= minimum && w.exceeds(refused, through):
 		return w.evidence("", refused, through)
 	case worst != nil:
-		return w.evidence(worst.method, worst.refused.Load(), worst.through.Load())
+		return w.evidence(worst.method, worst.newlyRefused(), worst.through.Load())
 	}
 	calls, open := through, w.settings.Window.Std()
 	if w.rules == nil {
@@ -236,7 +276,12 @@ func (w *window) exceeds(refused, through uint64) bool {
 }
 
 func (w *window) tallies() []*tally {
-	return append(slices.Collect(maps.Values(w.byMethod)), &w.others)
+	list := append(slices.Collect(maps.Values(w.byMethod)), &w.others)
+	w.found.Range(func(_, t any) bool {
+		list = append(list, t.(*tally))
+		return true
+	})
+	return list
 }
 
 // evidence returns the verdict that a share of the calls, of one method or in total, is newly refused.
@@ -280,7 +325,7 @@ func (w *window) observed() *admin.Observed {
 	}
 	for _, t := range w.tallies() {
 		o.Calls += t.through.Load()
-		o.NewlyRefused += t.refused.Load()
+		o.NewlyRefused += t.newlyRefused()
 	}
 	return o
 }

@@ -25,17 +25,17 @@ type pair struct {
 
 // NewBaseline copies the state of the rules of old that differ in next; changes are those between their sets. If callers are
 // identified in another way, all rules count as different; if methods are gone, all are asked about them. It returns nil if there
-// is no difference. Call it before next is activated.
-func NewBaseline(old, next *Snapshot, changes config.Changes, callers, methods bool) (*Baseline, error) {
+// is no difference. Call it before next is activated. If another edit was compared with old before, that baseline has its state.
+func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, callers, methods bool) (*Baseline, error) {
 	b := &Baseline{next: next, callers: callers, changed: make(map[pair]bool)}
 	all := callers || methods
-	before, edited := predecessors(next.rules, old), changes.Subjects()
+	was, edited := predecessors(next.rules, old), changes.Subjects()
 	same := make(map[pair]bool) // of old
 	anew := make(map[config.Kind]bool)
 	for _, r := range next.rules {
 		for _, kind := range r.comparedKinds() {
-			if was := before[r]; was != nil && (!edited[r.name] || config.Same(was.config, r.config, kind)) {
-				same[pair{was.name, kind}] = true
+			if w := was[r]; w != nil && (!edited[r.name] || config.Same(w.config, r.config, kind)) {
+				same[pair{w.name, kind}] = true
 				continue
 			}
 			b.changed[pair{r.name, kind}], anew[kind] = true, true
@@ -43,11 +43,16 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, callers, methods b
 	}
 	for _, r := range old.rules {
 		for _, kind := range r.comparedKinds() {
-			anew[kind] = anew[kind] || !same[pair{r.name, kind}]
+			if !same[pair{r.name, kind}] {
+				anew[kind] = true
+			}
 		}
 	}
 	if len(anew) == 0 && !all {
 		return nil, nil //nolint:nilnil // there is nothing to compare
+	}
+	if anew[config.KindTimeout] {
+		anew[config.KindCircuitBreaker] = true // it opens because of other timeouts
 	}
 	var rules []config.Rule
 	for _, r := range old.rules {
@@ -82,8 +87,20 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, callers, methods b
 	}
 	for _, r := range b.rules.rules {
 		r.copyState(old.byName[r.name])
+		if before != nil && before.rules.byName[r.name] != nil && r.limiter != nil && before.rules.byName[r.name].limiter != nil {
+			r.limiter = before.rules.byName[r.name].limiter.Copy()
+		}
 	}
 	return b, nil
+}
+
+// restore gives the rate limits of a snapshot, which is that of the baseline again, the tokens that they would have.
+func (b *Baseline) restore(s *Snapshot) {
+	for _, r := range b.rules.rules {
+		if to := s.byName[r.name]; r.limiter != nil && to != nil && to.limiter != nil && slices.Equal(to.key, r.key) && to.limits == r.limits {
+			to.limiter.Restore(r.limiter.Copy())
+		}
+	}
 }
 
 // Guard returns the guard of a method under the rules of the baseline.
@@ -115,7 +132,7 @@ func (b *Baseline) Differs(label string, kind config.Kind) bool {
 
 // Intended reports whether the refusal of a call by a rule of the new snapshot (name@rN) is meant for this very caller or peer, or
 // the rule is never a reason to roll back.
-func (b *Baseline) Intended(label string, kind config.Kind, c *Call) bool {
+func (b *Baseline) Intended(label string, kind config.Kind, t Target, c *Call) bool {
 	name, _, _ := strings.Cut(label, "@")
 	r := b.next.byName[name]
 	if r == nil {
@@ -124,12 +141,12 @@ func (b *Baseline) Intended(label string, kind config.Kind, c *Call) bool {
 	if r.config.AutoRollback == "off" {
 		return true
 	}
-	alone := func(n netip.Prefix) bool { return n.IsSingleIP() && n.Contains(c.Peer) }
+	alone := func(n netip.Prefix) bool { return n.IsSingleIP() && n.Contains(c.Peer.Unmap()) }
 	if slices.ContainsFunc(r.peers, alone) {
 		return true
 	}
-	if c.Caller == Anonymous {
+	if c.Caller == "" || c.Caller == Anonymous {
 		return false
 	}
-	return r.callers.exact[c.Caller] || kind == config.KindAccess && r.deniesByName(c)
+	return r.callers.exact[c.Caller] || kind == config.KindAccess && callersOf(r.config.Access.Deny, t.Method).exact[c.Caller]
 }

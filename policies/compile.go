@@ -57,6 +57,9 @@ func compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options, b
 		begin(r.config)
 		s.changes = append(s.changes, r.inherit(old[r], &s.lineage)...)
 	}
+	if o.Restore != nil {
+		s.changes = append(s.changes, func() { o.Restore.restore(s) })
+	}
 	if o.OnTransition != nil {
 		s.changes = append(s.changes, func() { s.sink.notify.Store(&o.OnTransition) })
 	}

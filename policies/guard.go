@@ -311,6 +311,23 @@ func (t *Ticket) drop() {
 	t.admissions.Conclude(limit.ErrExcluded, false, false)
 }
 
+// Exclude ends the call without an outcome for the breakers.
+func (t *Ticket) Exclude() { t.Done(limit.ErrExcluded) }
+
+// Waited is the rule in whose queue a call has waited for nothing. The zero Waited is none.
+type Waited struct {
+	Rule string // name@rN
+	Kind config.Kind
+}
+
+// Waited returns the rule in whose queue the call's deadline has passed.
+func (t *Ticket) Waited() Waited {
+	if t.waited == nil {
+		return Waited{}
+	}
+	return Waited{t.waited.rule.Rule, config.KindConcurrency}
+}
+
 // Cancel returns what is held for a call, tokens included, that was not made after all.
 func (t *Ticket) Cancel() {
 	if t.guard.empty() || t.over.Load() {

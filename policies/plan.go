@@ -198,6 +198,7 @@ type clock struct {
 	arrived  time.Time
 	timeout  *entry    // the enforced timeout
 	shadow   [2]*entry // timeouts in shadow
+	waited   *entry    // the concurrency limit in whose queue the deadline passed
 	ending   *entry    // what the end of the call is reported to: it is to blame for a panic
 }
 

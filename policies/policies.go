@@ -63,6 +63,9 @@ type Options struct {
 	// Remote reports whether a service that is not a target may be called through Resolve; nil: none.
 	Remote func(service string) bool
 
+	// Restore has the tokens of rate limits, as an earlier snapshot would have them by now; nil: those of prev stay.
+	Restore *Baseline
+
 	// Allowed are names and globs of the services that Remote can be true for, and of the upstreams that can be called then;
 	// nil: any. Unmatched warns of rules for others.
 	Allowed []string

@@ -279,6 +279,7 @@ func (v *reservation) waitInQueues(ctx context.Context, call *Call, k *clock) (e
 				err = noPermit(r, true)
 				break
 			}
+			k.waited = c.entry
 			if k.deadline.ByRule {
 				call.asked = k.timeout
 				k.countTimeout(true)

@@ -2,6 +2,7 @@ package policies
 
 import (
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -74,20 +75,22 @@ func (r *rule) comparedKinds() []config.Kind {
 func (r *rule) copyState(of *rule) {
 	if r.limiter != nil {
 		r.limiter = of.limiter.Copy()
+		r.limiter.SetLimits(r.limits) // those of a later edit apply already
 	}
-	for key, b := range r.store.breakers {
-		of.store.mu.Lock()
-		was := of.store.breakers[key]
-		of.store.mu.Unlock()
-		if was != nil {
-			b.CopyPhase(was)
+	if r.breaker == nil {
+		return
+	}
+	of.store.mu.Lock()
+	before := maps.Clone(of.store.breakers)
+	of.store.mu.Unlock()
+	for key, was := range before {
+		b := r.store.breakers[key]
+		if b == nil { // of a method that calls have found
+			b = r.store.newBreaker(r.breaker, key.upstream, key.target.String())
+			r.store.breakers[key] = b
 		}
+		b.CopyPhase(was)
 	}
-}
-
-// deniesByName reports whether an access rule denies a call by the name of its caller.
-func (r *rule) deniesByName(c *Call) bool {
-	return callersOf(r.config.Access.Deny, c.target.Method).exact[c.Caller]
 }
 
 // stateFor describes the state of a kind for the calls of a method by a caller: "0 of 1000 tokens".

@@ -168,6 +168,16 @@ func (b *Bucket) copy(now time.Time) *Bucket {
 	return c
 }
 
+// Restore replaces the buckets by those of a Copy, which must not be used any more.
+func (l *Limiter) Restore(c *Limiter) {
+	l.Lock()
+	defer l.Unlock()
+	for _, b := range l.full {
+		b.index = -1 // a call may give back to it
+	}
+	l.shared, l.buckets, l.full = c.shared, c.buckets, c.full
+}
+
 // LimiterStats is the state of a limiter.
 type LimiterStats struct {
 	Keyed      bool
