@@ -23,8 +23,11 @@ type rollbacks struct {
 	held     atomic.Pointer[heldFiles]
 }
 
-// heldFiles are files that were rolled back: they are not applied again unless they change, or by force.
-type heldFiles struct{ hash, why string }
+// heldFiles are files in place of which something else was put in force: they are not applied unless they change, or by force.
+type heldFiles struct {
+	hash, why string
+	set       *config.Set // made of them; nil if they were rolled back or are invalid
+}
 
 // undoing is a rollback.
 type undoing struct {
@@ -68,6 +71,9 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		return nil
 	}
 	r.baseline, w.undo = baseline, !from.force
+	if from.holds != nil {
+		w.hash = from.holds.hash
+	}
 	if before != nil {
 		w.began = before.began
 	}
@@ -101,7 +107,7 @@ func (r *rollbacks) follow(w *window) {
 func (r *rollbacks) undo(w *window, v verdict) {
 	why := fmt.Sprintf("r%d rolled back: %s. To keep it: %s", w.next.revision, v.bad, w.wayOut(v.cause))
 	_, err := r.apply(context.Background(), w.baseline.set, trigger{
-		source: SourceAutoRollback, undoes: &undoing{w, v.text}, holds: &heldFiles{w.hash, why},
+		source: SourceAutoRollback, why: why, undoes: &undoing{w, v.text}, holds: &heldFiles{hash: w.hash, why: why},
 	})
 	switch {
 	case err == nil, errors.Is(err, errSuperseded), errors.Is(err, ErrDraining):
@@ -115,12 +121,13 @@ func (r *rollbacks) undo(w *window, v verdict) {
 func (r *rollbacks) settle(w *window, v verdict) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
-	if !w.next.window.CompareAndSwap(w, nil) || r.current.Load() != w.next {
+	if w.next.window.Load() != w || r.current.Load() != w.next {
 		return
 	}
 	r.baseline = w.next
 	r.amend(w.next.revision, func(about *Attempt) { about.Verdict = v.text })
 	r.memory.settled(w.next.revision, w.next.set, v.text)
+	w.next.window.Store(nil) // whoever finds no window finds the verdict
 	if v.bad != "" {
 		r.log.Error("the edit would have been rolled back", "revision", w.next.revision, "why", v.bad)
 	}
@@ -141,10 +148,8 @@ func (r *rollbacks) release() {
 
 // stillHeld returns the outcome of reading files that were rolled back. It is recorded if it was requested.
 func (r *rollbacks) stillHeld(set *config.Set, c trigger) Attempt {
-	about := Attempt{
-		Number: r.current.Load().revision, Hash: set.Hash, At: time.Now(), Source: c.source, Who: c.who,
-		Result: ResultHeld, Rules: len(set.Rules), Files: set.Files,
-	}
+	about := c.attempt(r.current.Load(), ResultHeld, time.Now())
+	about.Hash, about.Rules, about.Files = set.Hash, len(set.Rules), set.Files
 	if h := r.held.Load(); h != nil {
 		about.Why = h.why
 	}

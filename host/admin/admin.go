@@ -34,6 +34,13 @@ type Host interface {
 	Reload(ctx context.Context, r ReloadRequest) (*Attempt, error)
 	// Diff returns how the files differ from what runs. If they have problems, the error is CodeRejected.
 	Diff(ctx context.Context) (*Difference, error)
+	// Plan returns what Apply would change.
+	Plan(ctx context.Context, r ApplyRequest) (*Difference, error)
+	// Apply, Rollback and Confirm change what runs without a change of files. If something else runs than r.IfMatch, the error
+	// is CodeStale.
+	Apply(ctx context.Context, r ApplyRequest) (*Attempt, error)
+	Rollback(ctx context.Context, r RollbackRequest) (*Attempt, error)
+	Confirm(ctx context.Context, who string) (*Attempt, error)
 	// Checks returns the conditions of readiness; the host is ready when all are OK.
 	Checks(ctx context.Context) []Check
 	Metrics() http.Handler

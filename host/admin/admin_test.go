@@ -23,9 +23,12 @@ func TestMain(m *testing.M) {
 
 // told is a fake host: it returns what the test set, and records what it was asked.
 type told struct {
-	status Status
-	checks []Check
-	err    error
+	apply     ApplyRequest
+	rollback  RollbackRequest
+	confirmed string
+	status    Status
+	checks    []Check
+	err       error
 
 	explained ExplainQuery
 	rule      string
@@ -78,6 +81,26 @@ func (h *told) Reload(_ context.Context, r ReloadRequest) (*Attempt, error) {
 
 func (h *told) Diff(context.Context) (*Difference, error) {
 	return &Difference{Revision: 3, Changes: Changes{{Subject: "r", Op: config.OpAdd, Effect: config.Tighter}}}, h.err
+}
+
+func (h *told) Plan(_ context.Context, q ApplyRequest) (*Difference, error) {
+	h.apply = q
+	return &Difference{Revision: 1}, h.err
+}
+
+func (h *told) Apply(_ context.Context, q ApplyRequest) (*Attempt, error) {
+	h.apply = q
+	return &Attempt{Number: 2}, h.err
+}
+
+func (h *told) Rollback(_ context.Context, q RollbackRequest) (*Attempt, error) {
+	h.rollback = q
+	return &Attempt{Number: 2}, h.err
+}
+
+func (h *told) Confirm(_ context.Context, who string) (*Attempt, error) {
+	h.confirmed = who
+	return &Attempt{Number: 2}, h.err
 }
 
 func (h *told) Metrics() http.Handler {
