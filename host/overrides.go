@@ -232,7 +232,7 @@ func (o *overrides) withFiles(q *admin.ApplyRequest) (*config.Set, *heldFiles, e
 	case running.Fallback != "":
 		return nil, nil, fmt.Errorf("the %s runs in place of the files, and cannot be changed: fix the files first", running.Fallback)
 	}
-	a := arrangement{manifest: running.Manifest, texts: texts, others: running.PolicyFiles()}
+	a := arrangement{name: running.Files[0].Path, manifest: running.Manifest, texts: texts, others: running.PolicyFiles()}
 	if err := a.place(q.Files); err != nil {
 		return nil, nil, err
 	}
@@ -250,6 +250,7 @@ func (o *overrides) withFiles(q *admin.ApplyRequest) (*config.Set, *heldFiles, e
 
 // arrangement places files among those of a set.
 type arrangement struct {
+	name     string // of the manifest
 	manifest *config.Manifest
 	texts    map[string][]byte // by path as shown
 	others   []string          // policy files that nothing was put in place of
@@ -292,11 +293,12 @@ func (a *arrangement) pathOf(known []string, name string) (string, error) {
 	}
 	base := path.Base(name)
 	same := slices.DeleteFunc(slices.Clone(known), func(other string) bool { return path.Base(other) != base })
-	switch len(same) {
-	case 1:
+	switch {
+	case len(same) == 1:
 		return same[0], nil
-	case 0:
-	default:
+	case base == a.name:
+		return "", admin.Errorf(admin.CodeBadRequest, "%s is the manifest of the host", base).WithHelp("apply takes policy files: edit the manifest")
+	case len(same) > 1:
 		return "", admin.Errorf(admin.CodeBadRequest, "%s is the name of several policy files", base).
 			WithHelp("name one by its path from the manifest: %s", strings.Join(same, ", "))
 	}

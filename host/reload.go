@@ -127,10 +127,7 @@ func (l *reloads) replaced(next *config.Set) (warnings config.Problems) {
 	if h == nil || h.set == nil {
 		return nil
 	}
-	put := make(map[string]bool)
-	for _, c := range config.Diff(h.set, g.set) {
-		put[c.Subject] = true
-	}
+	put := config.Diff(h.set, g.set).Subjects()
 	back := slices.DeleteFunc(config.Diff(g.set, next), func(c config.Change) bool { return !put[c.Subject] })
 	for _, line := range back.Lines() {
 		warnings = append(warnings, config.Problem{

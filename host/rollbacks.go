@@ -72,7 +72,7 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	}
 	r.baseline, w.undo = baseline, !from.force
 	if from.holds != nil {
-		w.hash = from.holds.hash
+		w.hash, w.overrides = from.holds.hash, true
 	}
 	if before != nil {
 		w.began = before.began
