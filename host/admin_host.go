@@ -83,7 +83,7 @@ func (a *adminHost) Revisions(context.Context) ([]admin.Attempt, error) {
 
 // Revision returns one of them.
 func (a *adminHost) Revision(_ context.Context, number int) (*admin.Attempt, error) {
-	r, ok := a.applier.history.applied(number)
+	r, ok := a.applier.history.made(number)
 	if !ok {
 		return nil, unknownRevision(number)
 	}
@@ -96,7 +96,7 @@ func unknownRevision(number int) error {
 
 // RevisionFiles returns the files of a revision with their texts.
 func (a *adminHost) RevisionFiles(_ context.Context, number int) ([]admin.FileText, error) {
-	r, ok := a.applier.history.applied(number)
+	r, ok := a.applier.history.made(number)
 	if !ok {
 		return nil, unknownRevision(number)
 	}

@@ -190,6 +190,21 @@ func (h *history) applied(number int) (historyEntry, bool) {
 	return historyEntry{}, false
 }
 
+// made returns the attempt that made a revision, even if it was undone.
+func (h *history) made(number int) (historyEntry, bool) {
+	if r, ok := h.applied(number); ok {
+		return r, true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.list {
+		if r.Number == number && r.Result == ResultRolledBack {
+			return r, true
+		}
+	}
+	return historyEntry{}, false
+}
+
 // set returns the set of a revision and when it was applied. It is a view.History.
 func (h *history) set(number int) (*config.Set, time.Time, bool) {
 	a, ok := h.applied(number)

@@ -85,7 +85,7 @@ func (o *overrides) rollback(ctx context.Context, q *admin.RollbackRequest) (Att
 	entry, ok := o.history.applied(q.Revision)
 	switch {
 	case !ok:
-		return Attempt{}, admin.Errorf(admin.CodeNotFound, "r%d is not known, or was never in force", q.Revision).WithHelp("%s", o.known(g.revision))
+		return Attempt{}, admin.Errorf(admin.CodeNotFound, "r%d is not known, or did not stay in force", q.Revision).WithHelp("%s", o.known(g.revision))
 	case q.Revision == g.revision:
 		return Attempt{}, admin.Errorf(admin.CodeBadRequest, "r%d is what runs", q.Revision).WithHelp("%s", o.known(g.revision))
 	}

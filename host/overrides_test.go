@@ -342,6 +342,13 @@ func TestAnAppliedEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
 	if strings.Contains(back.Why, "reload --force") || !strings.Contains(back.Why, "To keep it: autoRollback: off in arith-mul") {
 		t.Errorf("a way out that does not keep it: %s", back.Why)
 	}
+	if undone, err := h.Admin.Revision(t.Context(), r.Number); err != nil || undone.Result != host.ResultRolledBack {
+		t.Errorf("%+v %v", undone, err)
+	}
+	_, err := h.Admin.Rollback(t.Context(), admin.RollbackRequest{Revision: r.Number})
+	if e := answer(t, err); e.Status != http.StatusNotFound {
+		t.Errorf("a revision that was undone: %v", e)
+	}
 	// The files are what runs.
 	if s := status(t, h).Policies; !s.InSync || s.Held != "" {
 		t.Errorf("%+v", s)
