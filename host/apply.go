@@ -282,7 +282,7 @@ func (a *applier) rejected(hash string, files []config.File, from trigger, err e
 // record keeps, logs and reports an attempt. set is the one that was applied.
 func (a *applier) record(r Attempt, set *config.Set) {
 	a.remember(&r, set)
-	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(r), At: r.At})
+	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(a.history.latest()), At: r.At})
 	a.logAttempt(r)
 	if a.onAttempt != nil {
 		a.onAttempt(r)

@@ -50,14 +50,16 @@ type history struct {
 	mu          sync.Mutex
 	keep        int            // how many; 0 is view.RevisionsKept
 	list        []historyEntry // the oldest first
-	last        historyEntry   // the last one, unchanged ones included
+	last        historyEntry   // the last one about the files or that was applied, unchanged ones included
 	lastApplied historyEntry   // the last that was applied, which stays however many are rejected
 }
 
 func (h *history) add(r historyEntry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last = r
+	if r.Result != ResultRejected || r.Source != SourceApply && r.Source != SourceRollback { // else the files are what they were
+		h.last = r
+	}
 	switch r.Result {
 	case ResultUnchanged, ResultHeld:
 		return

@@ -329,6 +329,27 @@ func TestWhatIsNotConfirmedIsUndone(t *testing.T) {
 	})
 }
 
+func TestWhatIsRefusedChangesNothing(t *testing.T) {
+	closed := "rules: [{name: closed, match: {service: Arith}, access: {deny: [{caller: anonymous}]}}]\n"
+	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": closed})
+	q := admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "open")}}
+	_, err := h.Admin.Apply(t.Context(), q)
+	e := answer(t, err)
+	if text := e.Problems.Error(); e.Code != admin.CodeRejected || !strings.Contains(text, "wider: anonymous may now call Arith.") || !strings.Contains(text, "or by easymicro apply --allow-wider") {
+		t.Errorf("%v %s", e, text)
+	}
+	if s := status(t, h).Policies; !s.InSync || s.Running.Revision != 1 || s.LastAttempt.Result != host.ResultApplied {
+		t.Errorf("%+v", s)
+	}
+	if list, _ := h.Admin.Revisions(t.Context()); len(list) != 2 || list[0].Result != host.ResultRejected || list[0].Who == "" {
+		t.Errorf("%+v", list)
+	}
+	q.AllowWider = true
+	if r := apply(t, h, q); !slices.ContainsFunc(r.Warnings, func(p config.Problem) bool { return strings.HasPrefix(p.Message, "wider: ") }) {
+		t.Errorf("%+v", r.Warnings)
+	}
+}
+
 func TestAnAppliedEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
 	h := edited(t, guardedManifest, map[string]string{policyFile: rule(10000)})
 	f := startFlow(t, h, 2, "Mul")
