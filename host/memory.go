@@ -127,7 +127,6 @@ func (m *memory) pinned(set *config.Set) *config.Set {
 	}
 	if !last.RevertAt.IsZero() {
 		files, why = cmp.Or(files, last.Hash), fmt.Sprintf("r%d was not confirmed: r%d runs again", last.Number, before.Number)
-		m.log.Warn("the last revision was not confirmed: the one before is started from", "revision", last.Number, "before", before.Number)
 		last = before
 	}
 	source, ok := m.source.(keptLoader)

@@ -64,7 +64,10 @@ func (o *overrides) applyFiles(ctx context.Context, q *admin.ApplyRequest) (Atte
 	if err != nil {
 		return Attempt{}, err
 	}
-	from := trigger{source: SourceApply, who: q.Who, why: q.Message, match: q.IfMatch, allowWider: q.AllowWider, holds: holds, warnings: o.transient(next, holds)}
+	from := trigger{
+		source: SourceApply, who: q.Who, why: q.Message, allowWider: q.AllowWider, holds: holds, warnings: o.transient(next, holds),
+		match: cmp.Or(q.IfMatch, before.set.Hash), // next is made of it
+	}
 	if q.RevertAfter > 0 {
 		from.revertAt = time.Now().Add(time.Duration(q.RevertAfter))
 	}
@@ -216,7 +219,6 @@ func (o *overrides) inPlaceOfFiles(next *config.Set) (*config.Set, *heldFiles, e
 	if h.set != nil && slices.Equal(h.set.Files, next.Files) {
 		return h.set, nil, nil
 	}
-	o.loaded(h.hash)
 	h.why = behind(h, next) + ". Save what runs there too; easymicro reload --force goes back to the files"
 	return next, h, nil
 }
