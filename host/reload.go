@@ -158,7 +158,9 @@ func (l *reloads) difference(next *config.Set, allowWider bool) (*admin.Differen
 	}
 	g := l.current.Load()
 	changes := config.Diff(g.set, next)
-	if err := contain(func() error { return policies.Taste(next.Rules, changes) }); err != nil {
+	changed := changes.Subjects()
+	edited := func(rule string) bool { return changed[rule] }
+	if err := contain(func() error { return policies.Taste(next.Rules, edited, compileOptions(next, l.name)) }); err != nil {
 		return nil, err
 	}
 	e := config.Edit{Old: g.set, Next: next, Changes: changes, Targets: targetsOf(g.routes.Targets()), AllowWider: allowWider}
