@@ -28,8 +28,7 @@ type Set struct {
 	Env      func(name string) (string, bool) // looks up ${VAR} in files read later; nil is the environment
 	Warnings Problems
 
-	// Texts holds the contents of Files by hash if the manifest has host.state; else it is nil.
-	Texts map[string][]byte
+	Texts map[string][]byte // contents of Files by hash; nil if the set was not loaded from files
 
 	// Fallback names what replaces invalid files, Rejected holds their problems, Desired the files that the set would have
 	// had, and Replaces their hash. They are empty when the set is made of the files themselves.
@@ -69,6 +68,30 @@ func (s *Set) Checked() bool { return s.checked == s }
 // ProblemAt returns a problem of one field of the manifest, with its position.
 func (s *Set) ProblemAt(path, message string) Problems {
 	return Problems{s.Manifest.Position(path).Problem(path, message)}
+}
+
+// TextsByPath returns the contents of the files by their paths as shown; nil if they are not known.
+func (s *Set) TextsByPath() map[string][]byte {
+	texts := make(map[string][]byte, len(s.Files))
+	for _, f := range s.Files {
+		text, ok := s.Texts[f.Hash]
+		if !ok {
+			return nil
+		}
+		texts[f.Path] = text
+	}
+	return texts
+}
+
+// PolicyFiles returns the paths of the policy files as shown.
+func (s *Set) PolicyFiles() []string {
+	var list []string
+	for _, f := range s.Files[min(1, len(s.Files)):] { // the first is the manifest
+		if t := s.Manifest.Auth.Tokens; t == nil || t.File != f.Path {
+			list = append(list, f.Path)
+		}
+	}
+	return list
 }
 
 // Path resolves a path of the manifest against the manifest's directory.

@@ -91,7 +91,7 @@ func (e *Edit) refuses() bool {
 // wider returns a problem as a warning, or as an error that says how the edit may be made.
 func (e *Edit) wider(p Problem, refuse bool, way string) Problem {
 	if p.Warning = !refuse; refuse {
-		p.Message += ": policies.widening is refuse; such an edit is accepted " + way
+		p.Message += ": policies.widening is refuse; such an edit is accepted " + way + ", or by easymicro apply --allow-wider"
 	}
 	return p
 }

@@ -23,6 +23,7 @@ type adminHost struct {
 	applier   *applier
 	reloads   *reloads
 	drains    *drains
+	overrides *overrides
 	listeners *listen.Listeners
 	recorder  *recorder
 }
@@ -84,20 +85,24 @@ func (a *adminHost) Revisions(context.Context) ([]admin.Attempt, error) {
 
 // Revision returns one of them.
 func (a *adminHost) Revision(_ context.Context, number int) (*admin.Attempt, error) {
-	r, ok := a.applier.history.applied(number)
+	r, ok := a.applier.history.made(number)
 	if !ok {
-		return nil, admin.Errorf(admin.CodeNotFound, "unknown revision %d", number)
+		return nil, unknownRevision(number)
 	}
 	return &r.Attempt, nil
 }
 
+func unknownRevision(number int) error {
+	return admin.Errorf(admin.CodeNotFound, "unknown revision %d", number)
+}
+
 // RevisionFiles returns the files of a revision with their texts.
-func (a *adminHost) RevisionFiles(ctx context.Context, number int) ([]admin.FileText, error) {
-	r, err := a.Revision(ctx, number)
-	if err != nil {
-		return nil, err
+func (a *adminHost) RevisionFiles(_ context.Context, number int) ([]admin.FileText, error) {
+	r, ok := a.applier.history.made(number)
+	if !ok {
+		return nil, unknownRevision(number)
 	}
-	texts, err := a.applier.memory.texts(r)
+	texts, err := a.applier.textsOf(&r)
 	if err != nil {
 		return nil, admin.Errorf(admin.CodeNotFound, "the files of revision %d are not known: %v", number, err)
 	}
@@ -123,19 +128,70 @@ func (a *adminHost) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.A
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
 	r, err := a.reloads.reload(ctx, trigger{source: SourceAdmin, who: q.Who, force: q.Force})
-	switch {
-	case err == nil && r.Result == ResultHeld:
+	if err == nil && r.Result == ResultHeld {
 		return nil, admin.Errorf(admin.CodeRejected, "the files were not applied, r%d keeps running: %s", r.Number, r.Why)
-	case err == nil:
-		return &r, nil
 	}
+	return a.answered(&r, err, "fix the files: they are reloaded when saved; if the cause is elsewhere, such as a port in use, run easymicro reload")
+}
+
+// answered returns the answer of an attempt. help says what to do about problems.
+func (a *adminHost) answered(r *admin.Attempt, err error, help string) (*admin.Attempt, error) {
+	if err == nil {
+		return r, nil
+	}
+	return nil, a.refused(err, help)
+}
+
+// refused returns the error of an attempt as the API has it. help says what to do about problems.
+func (a *adminHost) refused(err error, help string) error {
 	inForce := a.current.Load().revision
-	if len(r.Problems) == 0 {
-		return nil, admin.Errorf(admin.CodeRejected, "%v", err).WithHelp("r%d keeps running", inForce)
+	var answer *admin.Error
+	var stale *staleError
+	var problems config.Problems
+	switch {
+	case errors.As(err, &answer):
+		return answer
+	case errors.As(err, &stale):
+		return admin.Errorf(admin.CodeStale, "%v", stale).WithHelp("make the plan again")
+	case errors.As(err, &problems):
+		return admin.Errorf(admin.CodeRejected, "the files were not applied, r%d keeps running", inForce).WithHelp("%s", help).WithProblems(problems.Few())
+	default:
+		return admin.Errorf(admin.CodeRejected, "%v", err).WithHelp("r%d keeps running", inForce)
 	}
-	return nil, admin.Errorf(admin.CodeRejected, "the files were not applied, r%d keeps running", inForce).
-		WithHelp("fix the files: they are reloaded when saved; if the cause is elsewhere, such as a port in use, run easymicro reload").
-		WithProblems(r.Problems)
+}
+
+// Plan returns what Apply would change.
+func (a *adminHost) Plan(_ context.Context, q admin.ApplyRequest) (*admin.Difference, error) {
+	d, err := a.overrides.plan(&q)
+	if err != nil {
+		return nil, a.refused(err, fixAndApply)
+	}
+	return d, nil
+}
+
+// fixAndApply says what to do about problems of files to apply.
+const fixAndApply = "fix them and apply again"
+
+// Apply puts policy files in force without writing them.
+func (a *adminHost) Apply(ctx context.Context, q admin.ApplyRequest) (*admin.Attempt, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	r, err := a.overrides.applyFiles(ctx, &q)
+	return a.answered(&r, err, fixAndApply)
+}
+
+// Rollback puts a revision in force again.
+func (a *adminHost) Rollback(ctx context.Context, q admin.RollbackRequest) (*admin.Attempt, error) {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
+	defer cancel()
+	r, err := a.overrides.rollback(ctx, &q)
+	return a.answered(&r, err, "choose another revision, or fix the cause")
+}
+
+// Confirm keeps the revision that would be undone.
+func (a *adminHost) Confirm(_ context.Context, who string) (*admin.Attempt, error) {
+	r, err := a.overrides.confirm(who)
+	return a.answered(&r, err, "")
 }
 
 // Diff returns how the files differ from what runs.
@@ -206,7 +262,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 		Policies: admin.Policies{
 			Desired: admin.Desired{Hash: last.Hash, Files: view.Desired(g.set)},
 			Running: admin.Running{
-				Revision: g.revision, Hash: g.set.Hash, AppliedAt: applied.At, Source: applied.Source, Rules: len(g.set.Rules),
+				Revision: g.revision, Hash: g.set.Hash, AppliedAt: applied.At, Source: applied.Source, Why: applied.Why, Rules: len(g.set.Rules),
 				Changes: applied.Changes,
 			},
 			LastAttempt: admin.LastAttempt{
@@ -229,10 +285,13 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 		Warnings:       append(brokenRules(g), applied.Warnings...),
 	}
 	if h := a.applier.rollbacks.held.Load(); h != nil {
-		s.Policies.Desired.Hash, s.Policies.Held = h.hash, h.why
+		s.Policies.Desired.Hash, s.Policies.Held, s.Policies.Pinned = h.hash, h.why, h.hash
 	}
 	if g.set.Replaces != "" && last.Hash == g.set.Hash {
 		s.Policies.Desired.Hash = g.set.Replaces
+	}
+	if u := a.overrides.waiting(); u != nil {
+		s.Policies.RevertAt = u.at
 	}
 	if w := a.applier.memory.warning(); w != nil {
 		s.Warnings = append(slices.Clip(s.Warnings), *w)

@@ -51,17 +51,6 @@ type applier struct {
 	applying    sync.Mutex // held while a generation is made
 }
 
-// trigger is what started an attempt.
-type trigger struct {
-	source   string
-	who      string
-	force    bool
-	hash     string // of the content that the watcher has just read
-	doubtful string // hash of a content that removes much: it is applied if it is still there
-	undoes   *undoing
-	holds    *heldFiles // that the set is applied in place of
-}
-
 // waitingEdit is an edit that removes much protection, and is applied if it stays the same.
 type waitingEdit struct{ hash, why string }
 
@@ -78,10 +67,10 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	}
 	begin := time.Now()
 	prev := a.current.Load()
-	switch {
-	case from.undoes != nil && from.undoes.window != prev.window.Load():
-		return Attempt{}, errSuperseded
-	case from.undoes == nil && from.holds == nil && !from.force && from.source != SourceApply && a.rollbacks.isHeld(next.DesiredHash()):
+	if err := a.superseded(prev, from); err != nil {
+		return Attempt{}, err
+	}
+	if from.undoes == nil && from.holds == nil && !from.force && from.fromFiles() && a.rollbacks.isHeld(next.DesiredHash()) {
 		return a.rollbacks.stillHeld(next, from), nil // it was rolled back while it was read
 	}
 	g, err := a.replace(ctx, prev, next, from)
@@ -93,27 +82,41 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		a.record(r, nil)
 		return r, err
 	}
-	r := Attempt{
-		Number: g.revision, Hash: next.Hash, At: begin, Source: from.source, Who: from.who, Result: ResultApplied,
-		Took: admin.Seconds(time.Since(begin)), Rules: len(next.Rules), Files: next.Files,
-		Warnings: g.warnings.Few(),
+	r := from.attempt(g, ResultApplied, begin)
+	r.Took, r.Warnings, r.RevertAt = admin.Seconds(time.Since(begin)), append(from.warnings.Few(), g.warnings.Few()...), from.revertAt
+	h := from.holds
+	if h != nil && h.hash == next.Hash {
+		h = nil // the files are what runs
 	}
-	a.rollbacks.held.Store(from.holds)
-	if h := from.holds; h != nil {
-		r.Why, r.Pinned = h.why, h.hash
-	} else if from.undoes != nil {
-		r.Why = from.undoes.why
+	if a.rollbacks.held.Store(h); h != nil {
+		r.Pinned = h.hash
 	}
 	if prev != nil {
 		r.Changes = admin.Changes(g.changes.Few())
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
 	}
-	a.record(r, next)
-	if u := from.undoes; u != nil {
-		a.metrics.RolledBack()
-		a.amend(u.window.next.revision, func(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict })
+	u := from.undoes
+	if u == nil {
+		a.record(r, next)
+		return r, nil
 	}
+	undone := func(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict }
+	a.metrics.RolledBack()
+	a.history.amend(u.window.next.revision, undone) // whoever finds the rollback finds it
+	a.record(r, next)
+	a.memory.amend(u.window.next.revision, undone)
 	return r, nil
+}
+
+// superseded returns an error if what runs is not what the attempt is meant for.
+func (a *applier) superseded(prev *generation, from trigger) error {
+	switch {
+	case from.undoes != nil && from.undoes.window != prev.window.Load(), from.reverts != 0 && from.reverts != prev.revision:
+		return errSuperseded
+	case from.match != "" && from.match != prev.set.Hash:
+		return &staleError{madeFor: a.history.revisionOf(from.match), running: prev.revision, by: a.history.sourceOf(prev.revision)}
+	}
+	return nil
 }
 
 // replace makes the generation of a set and puts it into force. If it fails, it closes everything that it has
@@ -149,8 +152,8 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 			}
 		}
 	}
-	if from.undoes == nil {
-		if err := contain(func() error { return judge(prev, g) }); err != nil {
+	if from.undoes == nil && !from.back {
+		if err := contain(func() error { return judge(prev, g, from.allowWider) }); err != nil {
 			a.abandon(steps)
 			return nil, err
 		}
@@ -208,8 +211,8 @@ func (a *applier) logInternal(err error) {
 }
 
 // judge returns an error if the edit must not be applied, and adds warnings about it to next.
-func judge(prev, next *generation) error {
-	e := config.Edit{Next: next.set, Changes: next.changes, Targets: targetsOf(next.routes.Targets())}
+func judge(prev, next *generation, allowWider bool) error {
+	e := config.Edit{Next: next.set, Changes: next.changes, Targets: targetsOf(next.routes.Targets()), AllowWider: allowWider}
 	if prev != nil {
 		e.Old = prev.set
 	}
@@ -277,12 +280,8 @@ func (a *applier) stop() {
 
 // rejected returns an attempt that changed nothing.
 func (a *applier) rejected(hash string, files []config.File, from trigger, err error) Attempt {
-	r := Attempt{
-		Hash: hash, At: time.Now(), Source: from.source, Who: from.who, Result: ResultRejected, Files: files,
-	}
-	if g := a.current.Load(); g != nil {
-		r.Number = g.revision
-	}
+	r := from.attempt(a.current.Load(), ResultRejected, time.Now())
+	r.Hash, r.Files = hash, files
 	if !errors.As(err, &r.Problems) {
 		r.Error = err.Error()
 	}
@@ -294,7 +293,7 @@ func (a *applier) rejected(hash string, files []config.File, from trigger, err e
 // record keeps, logs and reports an attempt. set is the one that was applied.
 func (a *applier) record(r Attempt, set *config.Set) {
 	a.remember(&r, set)
-	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(r), At: r.At})
+	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(a.history.latest()), At: r.At})
 	a.logAttempt(r)
 	if a.onAttempt != nil {
 		a.onAttempt(r)
@@ -318,12 +317,17 @@ func (a *applier) remember(r *Attempt, set *config.Set) {
 	}
 	a.history.limit(keep)
 	a.memory.add(r, set, keep, observed)
-	if set != nil && set.Texts != nil {
-		without := *set
-		without.Texts = nil
-		set = &without
-	}
 	a.history.add(historyEntry{*r, set})
+}
+
+// textsOf returns the texts of the files of a revision, by path.
+func (a *applier) textsOf(r *historyEntry) (map[string][]byte, error) {
+	if r.set != nil {
+		if texts := r.set.TextsByPath(); len(texts) > 0 {
+			return texts, nil
+		}
+	}
+	return a.memory.texts(&r.Attempt)
 }
 
 // inSync reports whether the running configuration matches the files after the last attempt.
@@ -365,6 +369,8 @@ func (a *applier) logAttempt(r Attempt) {
 	default:
 		if r.Source == SourceAutoRollback {
 			level, msg = slog.LevelError, LogRolledBack
+		}
+		if r.Why != "" {
 			attrs = append(attrs, slog.String("why", r.Why))
 		}
 		attrs = append(attrs, slog.Int("rules", r.Rules), slog.Duration("took", time.Duration(r.Took)))
@@ -392,12 +398,4 @@ func (a *applier) warn(w config.Problem) {
 	}
 	w.File = ""
 	a.log.LogAttrs(context.Background(), slog.LevelWarn, w.String(), attrs...)
-}
-
-func problemLines(p config.Problems) []string {
-	lines := make([]string, len(p))
-	for i := range p {
-		lines[i] = p[i].String()
-	}
-	return lines
 }

@@ -21,9 +21,11 @@ func LeadTo(h *Host, d Directory) error {
 	if err != nil {
 		return err
 	}
-	old := g.out.Remote
-	g.out.Remote = l
-	g.routes.Remote = route.NewRemote(g.set, g.policies, l.OtherHosts)
+	var old *outgoing.RemoteClient
+	h.applier.locked(func(*generation) {
+		old, g.out.Remote = g.out.Remote, l
+		g.routes.Remote = route.NewRemote(g.set, g.policies, l.OtherHosts)
+	})
 	h.retiring.Go(func() { old.Discard(h.life) })
 	l.Await(context.Background())
 	return nil

@@ -2,6 +2,7 @@ package host
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"sync"
 	"time"
@@ -23,6 +24,7 @@ const (
 	ResultUnchanged = admin.ResultUnchanged
 	ResultHeld      = admin.ResultHeld
 
+	SourceRollback     = admin.SourceRollback
 	SourceAutoRollback = admin.SourceAutoRollback
 	ResultRolledBack   = admin.ResultRolledBack
 )
@@ -34,9 +36,10 @@ const (
 	historyBytes = 8 << 20   // of texts, which are shown
 	ruleBytes    = 2 << 10   // estimate for a rule that is kept
 	historyRules = 128 << 20 // for rules, which are kept to be explained
+	historyFiles = 64 << 20  // for the texts of files, by which revisions are put back
 )
 
-// historyEntry is an attempt with the set that it applied, without its texts; nil if none, or of a process before.
+// historyEntry is an attempt with the set that it applied; nil if none, or of a process before.
 type historyEntry struct {
 	Attempt
 	set *config.Set
@@ -47,22 +50,45 @@ type history struct {
 	mu          sync.Mutex
 	keep        int            // how many; 0 is view.RevisionsKept
 	list        []historyEntry // the oldest first
-	last        historyEntry   // the last one, unchanged ones included
+	last        historyEntry   // the last one about the files or that was applied, unchanged ones included
 	lastApplied historyEntry   // the last that was applied, which stays however many are rejected
 }
 
 func (h *history) add(r historyEntry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	h.last = r
+	if r.Result != ResultRejected || r.Source != SourceApply && r.Source != SourceRollback { // else the files are what they were
+		h.last = r
+	}
 	switch r.Result {
 	case ResultUnchanged, ResultHeld:
 		return
 	case ResultApplied:
 		h.lastApplied = r
 	}
+	if r.set != nil {
+		r.set = h.shared(r.set)
+	}
 	h.list = append(h.list, r)
 	h.list = slices.Delete(h.list, 0, h.tooOld())
+}
+
+// shared returns a copy of a set that has texts in common with the sets that are kept already.
+func (h *history) shared(set *config.Set) *config.Set {
+	known := make(map[string][]byte)
+	for i := range h.list {
+		if s := h.list[i].set; s != nil {
+			maps.Copy(known, s.Texts)
+		}
+	}
+	with := *set
+	with.Texts = maps.Clone(set.Texts)
+	for hash := range with.Texts {
+		if text, ok := known[hash]; ok {
+			with.Texts[hash] = text
+		}
+	}
+	return &with
 }
 
 // restore puts the attempts of processes before in front.
@@ -102,11 +128,19 @@ func (h *history) amend(number int, change func(*Attempt)) {
 // tooOld returns how many of the oldest attempts exceed the bounds. The last one is always kept.
 func (h *history) tooOld() int {
 	list, keep := h.list, cmp.Or(h.keep, view.RevisionsKept)
-	texts, rules := 0, 0
+	texts, rules, files := 0, 0, 0
+	counted := make(map[string]bool) // texts of files, by hash
 	for i := len(list) - 1; i >= 0; i-- {
 		texts += list[i].textBytes()
 		rules += list[i].Rules * ruleBytes
-		if i < len(list)-1 && (len(list)-i > keep || texts > historyBytes || rules > historyRules) {
+		if list[i].set != nil {
+			for hash, text := range list[i].set.Texts {
+				if !counted[hash] {
+					counted[hash], files = true, files+len(text)
+				}
+			}
+		}
+		if i < len(list)-1 && (len(list)-i > keep || texts > historyBytes || rules > historyRules || files > historyFiles) {
 			return i + 1
 		}
 	}
@@ -158,6 +192,21 @@ func (h *history) applied(number int) (historyEntry, bool) {
 	return historyEntry{}, false
 }
 
+// made returns the attempt that made a revision, even if it was undone.
+func (h *history) made(number int) (historyEntry, bool) {
+	if r, ok := h.applied(number); ok {
+		return r, true
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range h.list {
+		if r.Number == number && r.Result == ResultRolledBack {
+			return r, true
+		}
+	}
+	return historyEntry{}, false
+}
+
 // set returns the set of a revision and when it was applied. It is a view.History.
 func (h *history) set(number int) (*config.Set, time.Time, bool) {
 	a, ok := h.applied(number)
@@ -168,4 +217,35 @@ func (h *history) latest() Attempt {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	return h.last.Attempt
+}
+
+// revisionOf returns the newest revision with a hash; 0 if none is known.
+func (h *history) revisionOf(hash string) int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	for _, r := range slices.Backward(h.list) {
+		if r.Hash == hash && (r.Result == ResultApplied || r.Result == ResultRolledBack) {
+			return r.Number
+		}
+	}
+	return 0
+}
+
+// sourceOf returns the source of a revision; "" if it is not known.
+func (h *history) sourceOf(number int) string {
+	r, _ := h.applied(number)
+	return r.Source
+}
+
+// numbers returns the revisions that were applied and not undone, the newest first.
+func (h *history) numbers() []int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	var list []int
+	for _, r := range slices.Backward(h.list) {
+		if r.Result == ResultApplied {
+			list = append(list, r.Number)
+		}
+	}
+	return list
 }

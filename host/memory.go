@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"log/slog"
@@ -31,7 +32,7 @@ type memory struct {
 	dir    string // as the manifest has it
 	tried  map[string]bool
 	before []Attempt  // of the processes before, the oldest first
-	held   *heldFiles // by which a revision of theirs stays in force; nil: none
+	held   *heldFiles // in place of which a revision of theirs stays in force; nil: none
 
 	history *history // of the host
 	metrics *telemetry.Metrics
@@ -116,16 +117,20 @@ func (m *memory) choose(set *config.Set) *config.Set {
 	return next
 }
 
-// pinned returns the set that the process before had gone back to, as long as the files are those of the edit that it undid.
+// pinned returns the set that the process before had put in force in place of the files, as long as those have not changed. A
+// revision that was never confirmed is not started from: the one before is.
 func (m *memory) pinned(set *config.Set) *config.Set {
-	last := Attempt{}
-	for _, r := range m.before {
-		if r.Result == ResultApplied {
-			last = r
-		}
+	last, before := m.lastApplied()
+	files, why := last.Pinned, last.Why
+	if last.Source == SourceApply || last.Source == SourceRollback {
+		why = behindText(last.Files, set.Files)
+	}
+	if !last.RevertAt.IsZero() {
+		files, why = cmp.Or(files, last.Hash), fmt.Sprintf("r%d was not confirmed: r%d runs again", last.Number, before.Number)
+		last = before
 	}
 	source, ok := m.source.(keptLoader)
-	if !ok || last.Pinned == "" || last.Pinned != set.DesiredHash() || m.store.Boot.Condemned(last.Hash) != nil {
+	if !ok || files == "" || files != set.DesiredHash() || last.Hash == files || m.store.Boot.Condemned(last.Hash) != nil {
 		return set
 	}
 	texts, err := m.store.Texts(last.Files)
@@ -134,12 +139,22 @@ func (m *memory) pinned(set *config.Set) *config.Set {
 		kept, err = source.LoadKept(texts)
 	}
 	if err != nil {
-		m.log.Error("the files were rolled back, but what ran in place of them cannot be loaded: they are applied again", "why", last.Why, "error", err)
+		m.log.Error("what ran in place of the files cannot be loaded: the files are applied again", "why", why, "error", err)
 		return set
 	}
-	kept.Hash, kept.Replaces, kept.Desired = last.Hash, last.Pinned, set.Files
-	m.held = &heldFiles{last.Pinned, last.Why}
+	kept.Hash, kept.Replaces, kept.Desired = last.Hash, files, set.Files
+	m.held = &heldFiles{hash: files, why: why, set: set}
 	return kept
+}
+
+// lastApplied returns the last revision that was applied and not undone, and the one before.
+func (m *memory) lastApplied() (last, before Attempt) {
+	for _, r := range m.before {
+		if r.Result == ResultApplied {
+			last, before = r, last
+		}
+	}
+	return last, before
 }
 
 // holds returns by what a set is in force in place of the files; nil for others.
@@ -298,6 +313,13 @@ func (m *memory) markGood(number int, set *config.Set, verdict string) {
 	m.history.amend(number, func(r *Attempt) { r.Verdict = verdict })
 	if set.Hash != set.Replaces && set.Texts != nil {
 		m.wroteLocked(m.store.MarkGood(number, verdict, time.Now()))
+	}
+}
+
+// confirmed records that a revision is kept, and by whom.
+func (m *memory) confirmed(r *Attempt, who string) {
+	if m != nil {
+		m.wrote(m.store.Audit.Add(state.AuditEntry{At: time.Now(), Action: "confirm", Who: who, Revision: r.Number, Hash: r.Hash, Result: r.Result}))
 	}
 }
 

@@ -43,7 +43,11 @@ func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, er
 	h.applier.memory = m
 	m.attach(&h.applier.history, h.metrics)
 	m.try(set)
-	if _, err := h.applier.apply(ctx, set, trigger{source: SourceStart, holds: m.holds(set)}); err != nil {
+	from := trigger{source: SourceStart, holds: m.holds(set)}
+	if from.holds != nil {
+		from.why = from.holds.why
+	}
+	if _, err := h.applier.apply(ctx, set, from); err != nil {
 		h.applier.memory = nil // another host may use it
 		h.Close()
 		return nil, err
@@ -74,7 +78,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.reloads = newReloads(h.applier, o.Source)
 	recorder := &recorder{core: c}
 	h.calls = &calls{core: c, recorder: recorder}
-	h.adminHost = &adminHost{core: c, started: time.Now(), applier: h.applier, reloads: h.reloads, recorder: recorder}
+	h.adminHost = &adminHost{core: c, started: time.Now(), applier: h.applier, reloads: h.reloads, overrides: &overrides{reloads: h.reloads}, recorder: recorder}
 	gateways := &gateways{core: c, calls: h.calls, admin: h.adminHost, pprof: set.Manifest.Admin.PProf}
 	h.listeners = listen.New(listen.Options{
 		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,

@@ -12,6 +12,7 @@ import (
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/config/watch"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/policies"
 )
 
 // ErrNoSource is the error of Reload on a host without a Source.
@@ -115,8 +116,25 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 	if c.force {
 		l.memory.forget(set)
 	}
+	c.warnings = l.replaced(set)
 	r, err = l.apply(ctx, set, c)
 	return r, "", err
+}
+
+// replaced returns warnings about what an edit of the files takes back that an operator has put in force in place of them.
+func (l *reloads) replaced(next *config.Set) (warnings config.Problems) {
+	h, g := l.rollbacks.held.Load(), l.current.Load()
+	if h == nil || h.set == nil {
+		return nil
+	}
+	put := config.Diff(h.set, g.set).Subjects()
+	back := slices.DeleteFunc(config.Diff(g.set, next), func(c config.Change) bool { return !put[c.Subject] })
+	for _, line := range back.Lines() {
+		warnings = append(warnings, config.Problem{
+			Message: fmt.Sprintf("the files replace what r%d by %s put in force: %s", g.revision, l.history.sourceOf(g.revision), line), Warning: true,
+		})
+	}
+	return warnings
 }
 
 // diff returns how the source differs from what runs, and what would be said about the edit. It changes nothing.
@@ -129,13 +147,23 @@ func (l *reloads) diff(ctx context.Context) (*admin.Difference, error) {
 	if err != nil {
 		return nil, err
 	}
+	return l.difference(next, false)
+}
+
+// difference returns how a set differs from what runs, and what would be said about the edit.
+func (l *reloads) difference(next *config.Set, allowWider bool) (*admin.Difference, error) {
 	problems := Check(next, l.registry)
 	if err := problems.Err(); err != nil {
 		return nil, err
 	}
 	g := l.current.Load()
 	changes := config.Diff(g.set, next)
-	e := config.Edit{Old: g.set, Next: next, Changes: changes, Targets: targetsOf(g.routes.Targets())}
+	changed := changes.Subjects()
+	edited := func(rule string) bool { return changed[rule] }
+	if err := contain(func() error { return policies.Taste(next.Rules, edited, compileOptions(next, l.name)) }); err != nil {
+		return nil, err
+	}
+	e := config.Edit{Old: g.set, Next: next, Changes: changes, Targets: targetsOf(g.routes.Targets()), AllowWider: allowWider}
 	said := append(config.Lost(g.set, next).Warnings(), e.Judge()...)
 	return &admin.Difference{
 		Revision: g.revision, Hash: g.set.Hash, Desired: next.Hash, Changes: admin.Changes(changes), Problems: said.Few(), Warnings: problems.Few(),
@@ -194,10 +222,8 @@ func (l *reloads) recordRejected(c trigger, err error) (Attempt, error) {
 // unchanged returns the outcome of reading the set that runs. It is recorded if it was requested, or follows a
 // rejected attempt: files and host agree again.
 func (l *reloads) unchanged(set *config.Set, c trigger) Attempt {
-	r := Attempt{
-		Number: l.current.Load().revision, Hash: set.Hash, At: time.Now(), Source: c.source, Who: c.who,
-		Result: ResultUnchanged, Rules: len(set.Rules), Files: set.Files,
-	}
+	r := c.attempt(l.current.Load(), ResultUnchanged, time.Now())
+	r.Hash, r.Rules, r.Files = set.Hash, len(set.Rules), set.Files
 	if c.source != SourceFile || l.history.latest().Result == ResultRejected {
 		l.record(r, nil)
 	}

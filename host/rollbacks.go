@@ -23,13 +23,16 @@ type rollbacks struct {
 	held     atomic.Pointer[heldFiles]
 }
 
-// heldFiles are files that were rolled back: they are not applied again unless they change, or by force.
-type heldFiles struct{ hash, why string }
+// heldFiles are files in place of which something else was put in force: they are not applied unless they change, or by force.
+type heldFiles struct {
+	hash, why string
+	set       *config.Set // made of them; nil if they were rolled back or are invalid
+}
 
 // undoing is a rollback.
 type undoing struct {
-	window       *window
-	why, verdict string
+	window  *window
+	verdict string
 }
 
 // observe opens the window of a new generation, before it comes into force. It returns nil if the edit is not observed.
@@ -68,10 +71,13 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		return nil
 	}
 	r.baseline, w.undo = baseline, !from.force
+	if from.holds != nil {
+		w.hash, w.overrides = from.holds.hash, true
+	}
 	if before != nil {
 		w.began = before.began
 	}
-	if from.source == SourceFile || from.source == SourceSignal || from.source == SourceAdmin {
+	if from.fromFiles() {
 		w.hash = next.set.DesiredHash()
 	}
 	next.window.Store(w)
@@ -119,9 +125,9 @@ func (r *rollbacks) undo(w *window, v verdict) error {
 	why := fmt.Sprintf("r%d rolled back: %s. To keep it: %s", w.next.revision, v.bad, w.wayOut(v.cause))
 	set := *w.baseline.set
 	set.Replaces, set.Desired = "", nil // those were the files of another edit
-	from := trigger{source: SourceAutoRollback, undoes: &undoing{w, why, v.text}}
+	from := trigger{source: SourceAutoRollback, why: why, undoes: &undoing{w, v.text}}
 	if w.hash != "" {
-		from.holds = &heldFiles{w.hash, why}
+		from.holds = &heldFiles{hash: w.hash, why: why}
 	}
 	_, err := r.apply(context.Background(), &set, from)
 	if err == nil || errors.Is(err, errSuperseded) || errors.Is(err, ErrDraining) {
@@ -135,11 +141,12 @@ func (r *rollbacks) undo(w *window, v verdict) error {
 func (r *rollbacks) settle(w *window, v verdict) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
-	if !w.next.window.CompareAndSwap(w, nil) || r.current.Load() != w.next {
+	if w.next.window.Load() != w || r.current.Load() != w.next {
 		return
 	}
 	r.baseline = w.next
 	r.amend(w.next.revision, func(about *Attempt) { about.Verdict = v.text })
+	w.next.window.Store(nil) // whoever finds no window finds the verdict
 	if v.bad == "" {
 		r.memory.settled(w.next.revision, w.next.set, v.text)
 	} else {
@@ -164,10 +171,8 @@ func (r *rollbacks) release(hash string) {
 
 // stillHeld returns the outcome of reading files that were rolled back. It is recorded if it was requested.
 func (r *rollbacks) stillHeld(set *config.Set, c trigger) Attempt {
-	about := Attempt{
-		Number: r.current.Load().revision, Hash: set.Hash, At: time.Now(), Source: c.source, Who: c.who,
-		Result: ResultHeld, Rules: len(set.Rules), Files: set.Files,
-	}
+	about := c.attempt(r.current.Load(), ResultHeld, time.Now())
+	about.Hash, about.Rules, about.Files = set.Hash, len(set.Rules), set.Files
 	if h := r.held.Load(); h != nil {
 		about.Why = h.why
 	}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"maps"
@@ -35,6 +36,7 @@ type window struct {
 	turnedAway     bool               // callers or methods are looked up in another way
 	undo           bool               // evidence undoes the edit
 	hash           string             // of the edited files; empty if it was no edit of the files
+	overrides      bool               // the edit is in place of the files
 	opened         time.Time
 	began          time.Time // of the first edit since the baseline
 
@@ -332,12 +334,17 @@ func (w *window) observed() *admin.Observed {
 
 // wayOut returns how to keep the edit.
 func (w *window) wayOut(by cause) string {
-	const force = "easymicro reload --force"
-	if by.rule == "" {
+	off, force := "", "easymicro reload --force"
+	if by.rule != "" {
+		off = fmt.Sprintf("autoRollback: off in %s (%s)", by.rule, w.next.set.Rule(by.rule).Position(""))
+	}
+	switch {
+	case w.overrides: // reload applies the files
+		return cmp.Or(off, "policies.autoRollback: off in the manifest")
+	case off == "":
 		return force
 	}
-	at := w.next.set.Rule(by.rule).Position("")
-	return fmt.Sprintf("autoRollback: off in %s (%s), or %s", by.rule, at, force)
+	return off + ", or " + force
 }
 
 // thousands returns a number with separators.

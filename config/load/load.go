@@ -169,10 +169,7 @@ func (b builder) build(policies []file) (*config.Set, config.Problems) {
 	if b.decoded == nil {
 		return nil, problems.Sort()
 	}
-	set := &config.Set{Manifest: b.decoded, Dir: b.dir, Hash: b.hash, Env: b.o.Env}
-	if b.decoded.Host.State != nil {
-		set.Texts = make(map[string][]byte)
-	}
+	set := &config.Set{Manifest: b.decoded, Dir: b.dir, Hash: b.hash, Env: b.o.Env, Texts: make(map[string][]byte)}
 	problems = append(problems, override(set.Manifest, b.o.Flags)...)
 	b.manifest.addShown(set)
 	set.Rules = append(set.Rules, set.Manifest.Policies.Rules...)

@@ -163,6 +163,17 @@ func isPolicyFile(name string) bool {
 	return !strings.HasPrefix(base, ".") && !strings.HasPrefix(base, "#") && !strings.HasSuffix(base, "~")
 }
 
+// NewFile returns the path as shown that a new policy file has below the patterns of a manifest; "" if none of them would match it.
+func NewFile(patterns []string, name string) string {
+	for _, pattern := range patterns {
+		dir, last := filepath.Split(filepath.Clean(pattern))
+		if ok, err := filepath.Match(last, name); ok && err == nil && !isPattern(dir) && isPolicyFile(name) {
+			return filepath.ToSlash(filepath.Join(dir, name))
+		}
+	}
+	return ""
+}
+
 // matches holds the matches on disk of all patterns of a field, at one moment.
 type matches struct {
 	dir        string

@@ -321,7 +321,7 @@ func (f *file) shown() config.File {
 func (f *file) addShown(set *config.Set) {
 	one := f.shown()
 	set.Files = append(set.Files, one)
-	if set.Texts != nil && f.problem == nil {
+	if f.problem == nil {
 		set.Texts[one.Hash] = f.data
 	}
 }

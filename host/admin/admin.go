@@ -46,6 +46,13 @@ type Host interface {
 	// again. Who is the address or the name of the client.
 	Drain(ctx context.Context, who string) (*DrainState, error)
 	Undrain(ctx context.Context, who string) (*DrainState, error)
+	// Plan returns what Apply would change.
+	Plan(ctx context.Context, r ApplyRequest) (*Difference, error)
+	// Apply, Rollback and Confirm change what runs without a change of files. If something else runs than r.IfMatch, the error
+	// is CodeStale.
+	Apply(ctx context.Context, r ApplyRequest) (*Attempt, error)
+	Rollback(ctx context.Context, r RollbackRequest) (*Attempt, error)
+	Confirm(ctx context.Context, who string) (*Attempt, error)
 	// Checks returns the conditions of readiness; the host is ready when all are OK.
 	Checks(ctx context.Context) []Check
 	Metrics() http.Handler

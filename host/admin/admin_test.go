@@ -23,9 +23,12 @@ func TestMain(m *testing.M) {
 
 // told is a fake host: it returns what the test set, and records what it was asked.
 type told struct {
-	status Status
-	checks []Check
-	err    error
+	apply     ApplyRequest
+	rollback  RollbackRequest
+	confirmed string
+	status    Status
+	checks    []Check
+	err       error
 
 	explained ExplainQuery
 	rule      string
@@ -89,6 +92,26 @@ func (h *told) Drain(_ context.Context, who string) (*DrainState, error) {
 }
 
 func (h *told) Undrain(context.Context, string) (*DrainState, error) { return &DrainState{}, h.err }
+
+func (h *told) Plan(_ context.Context, q ApplyRequest) (*Difference, error) {
+	h.apply = q
+	return &Difference{Revision: 1}, h.err
+}
+
+func (h *told) Apply(_ context.Context, q ApplyRequest) (*Attempt, error) {
+	h.apply = q
+	return &Attempt{Number: 2}, h.err
+}
+
+func (h *told) Rollback(_ context.Context, q RollbackRequest) (*Attempt, error) {
+	h.rollback = q
+	return &Attempt{Number: 2}, h.err
+}
+
+func (h *told) Confirm(_ context.Context, who string) (*Attempt, error) {
+	h.confirmed = who
+	return &Attempt{Number: 2}, h.err
+}
 
 func (h *told) Metrics() http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { _, _ = io.WriteString(w, "some_metric 1\n") })

@@ -27,6 +27,7 @@ type route struct {
 	path   string
 	params []string // the known query parameters
 	serve  func(r *http.Request, p params) (any, error)
+	post   func(r *http.Request, p params) (any, error) // of a path with GET that takes POST too; nil: it does not
 	handle http.Handler
 }
 
@@ -53,6 +54,9 @@ func (a *api) endpoint(rt route) http.Handler {
 	if rt.method == http.MethodGet {
 		allow = append(allow, http.MethodHead)
 	}
+	if rt.post != nil {
+		allow = append(allow, http.MethodPost)
+	}
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if !slices.Contains(allow, r.Method) {
 			w.Header().Set("Allow", strings.Join(allow, ", "))
@@ -69,7 +73,11 @@ func (a *api) endpoint(rt route) http.Handler {
 			a.fail(w, r, err)
 			return
 		}
-		answer, err := rt.serve(r, p)
+		serve := rt.serve
+		if rt.post != nil && r.Method == http.MethodPost {
+			serve = rt.post
+		}
+		answer, err := serve(r, p)
 		if err != nil {
 			a.fail(w, r, err)
 			return
@@ -165,7 +173,10 @@ func (a *api) routes() []route {
 		{method: get, path: "/api/v1/revisions/{number}", serve: a.revision},
 		{method: get, path: "/api/v1/revisions/{number}/files", serve: a.revisionFiles},
 		{method: get, path: "/api/v1/refusals", params: []string{"caller", "since"}, serve: a.refusals},
-		{method: get, path: "/api/v1/diff", serve: a.diff},
+		{method: get, path: "/api/v1/diff", serve: a.diff, post: a.plan},
+		{method: http.MethodPost, path: "/api/v1/apply", serve: a.apply},
+		{method: http.MethodPost, path: "/api/v1/rollback/{number}", serve: a.rollback},
+		{method: http.MethodPost, path: "/api/v1/confirm", serve: a.confirm},
 		{method: get, path: "/api/v1/config", serve: a.config},
 		{method: http.MethodPost, path: "/api/v1/drain", serve: a.drain},
 		{method: http.MethodPost, path: "/api/v1/undrain", serve: a.undrain},
@@ -340,6 +351,43 @@ func (a *api) undrain(r *http.Request, _ params) (any, error) {
 	}
 	fill(s)
 	return s, nil
+}
+
+func (a *api) plan(r *http.Request, _ params) (any, error) {
+	q, err := readApply(r)
+	if err != nil {
+		return nil, err
+	}
+	d, err := a.host.Plan(r.Context(), q)
+	if err != nil {
+		return nil, err
+	}
+	fill(d)
+	return d, nil
+}
+
+func (a *api) apply(r *http.Request, _ params) (any, error) {
+	q, err := readApply(r)
+	if err != nil {
+		return nil, err
+	}
+	return a.host.Apply(r.Context(), q)
+}
+
+func (a *api) rollback(r *http.Request, _ params) (any, error) {
+	n, err := params{"revision": r.PathValue("number")}.revision()
+	if err != nil {
+		return nil, err
+	}
+	q := RollbackRequest{Revision: n, IfMatch: ifMatch(r), Who: who(r)}
+	if err := readBody(r, &q); err != nil {
+		return nil, err
+	}
+	return a.host.Rollback(r.Context(), q)
+}
+
+func (a *api) confirm(r *http.Request, _ params) (any, error) {
+	return a.host.Confirm(r.Context(), who(r))
 }
 
 func (a *api) reload(r *http.Request, p params) (any, error) {

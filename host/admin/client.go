@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"bytes"
 	"cmp"
 	"context"
 	"encoding/json"
@@ -101,7 +102,8 @@ func (c *Client) Revision(ctx context.Context, number int) (*Attempt, error) {
 	return get[Attempt](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number), nil)
 }
 
-// RevisionFiles returns the files of a revision with their texts, the manifest first. A host without host.state has none.
+// RevisionFiles returns the files of a revision with their texts, the manifest first. A host without host.state has
+// those since its start.
 func (c *Client) RevisionFiles(ctx context.Context, number int) ([]FileText, error) {
 	answer, err := get[struct{ Files []FileText }](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number)+"/files", nil)
 	if err != nil {
@@ -130,7 +132,32 @@ func (c *Client) Reload(ctx context.Context, force bool) (*Attempt, error) {
 		v.Set("force", "true")
 	}
 	var rev Attempt
-	return &rev, c.ask(ctx, http.MethodPost, "/api/v1/reload", v, &rev)
+	return &rev, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/reload", query: v}, &rev)
+}
+
+// Plan returns what Apply would change, and changes nothing.
+func (c *Client) Plan(ctx context.Context, q ApplyRequest) (*Difference, error) {
+	var d Difference
+	return &d, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/diff", body: q, ifMatch: q.IfMatch}, &d)
+}
+
+// Apply puts policy files in force without writing them. If something else runs than q.IfMatch, the error is an *Error with
+// CodeStale; if the files have problems, CodeRejected.
+func (c *Client) Apply(ctx context.Context, q ApplyRequest) (*Attempt, error) {
+	var r Attempt
+	return &r, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/apply", body: q, ifMatch: q.IfMatch}, &r)
+}
+
+// Rollback puts a revision in force again, as a new one.
+func (c *Client) Rollback(ctx context.Context, q RollbackRequest) (*Attempt, error) {
+	var r Attempt
+	return &r, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/rollback/" + strconv.Itoa(q.Revision), body: q, ifMatch: q.IfMatch}, &r)
+}
+
+// Confirm keeps the revision that would be undone, and returns it.
+func (c *Client) Confirm(ctx context.Context) (*Attempt, error) {
+	var r Attempt
+	return &r, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/confirm"}, &r)
 }
 
 // Config returns the manifest and the rules that the host runs, with their defaults and without secrets.
@@ -141,13 +168,13 @@ func (c *Client) Config(ctx context.Context) (*Configuration, error) {
 // Drain takes the host out of service: not ready and withdrawn from discovery, but serving.
 func (c *Client) Drain(ctx context.Context) (*DrainState, error) {
 	var s DrainState
-	return &s, c.ask(ctx, http.MethodPost, "/api/v1/drain", nil, &s)
+	return &s, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/drain"}, &s)
 }
 
 // Undrain takes the host into service again.
 func (c *Client) Undrain(ctx context.Context) (*DrainState, error) {
 	var s DrainState
-	return &s, c.ask(ctx, http.MethodPost, "/api/v1/undrain", nil, &s)
+	return &s, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/undrain"}, &s)
 }
 
 // Diff returns how the files of the host differ from what it runs. If they have problems, the error is an *Error with
@@ -172,24 +199,41 @@ func list[T any](ctx context.Context, c *Client, name string, query url.Values) 
 
 func get[T any](ctx context.Context, c *Client, path string, query url.Values) (*T, error) {
 	var answer T
-	if err := c.ask(ctx, http.MethodGet, path, query, &answer); err != nil {
+	if err := c.ask(ctx, request{method: http.MethodGet, path: path, query: query}, &answer); err != nil {
 		return nil, err
 	}
 	return &answer, nil
 }
 
-func (c *Client) ask(ctx context.Context, method, path string, query url.Values, answer any) error {
+// request is one request to the API.
+type request struct {
+	method, path string
+	query        url.Values
+	body         any // nil: none
+	ifMatch      string
+}
+
+func (c *Client) ask(ctx context.Context, q request, answer any) error {
 	t, err := parseTarget(c.Address)
 	if err != nil {
 		return &UnreachableError{c.Address, err}
 	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, clientTimeout))
 	defer cancel()
-	req, err := http.NewRequestWithContext(ctx, method, t.base+path, http.NoBody)
+	var content bytes.Buffer
+	if q.body != nil {
+		if err := json.NewEncoder(&content).Encode(q.body); err != nil {
+			return err
+		}
+	}
+	req, err := http.NewRequestWithContext(ctx, q.method, t.base+q.path, &content)
 	if err != nil {
 		return &UnreachableError{t.shown, err}
 	}
-	req.URL.RawQuery = query.Encode()
+	req.URL.RawQuery = q.query.Encode()
+	if q.ifMatch != "" {
+		req.Header.Set("If-Match", strconv.Quote(q.ifMatch))
+	}
 	req.Header.Set("Accept", "application/json")
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)

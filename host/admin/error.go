@@ -15,6 +15,8 @@ const (
 	CodeForbidden        = "forbidden"
 	CodeNotFound         = "not_found"
 	CodeMethodNotAllowed = "method_not_allowed"
+	CodeConflict         = "conflict"
+	CodeStale            = "stale"    // what was made for one revision is not applied to another
 	CodeRejected         = "rejected" // the files were rejected; Problems has the reasons
 	CodeUnavailable      = "unavailable"
 	CodeInternal         = "internal"
@@ -26,6 +28,8 @@ var codeStatus = map[string]int{
 	CodeForbidden:        http.StatusForbidden,
 	CodeNotFound:         http.StatusNotFound,
 	CodeMethodNotAllowed: http.StatusMethodNotAllowed,
+	CodeConflict:         http.StatusConflict,
+	CodeStale:            http.StatusPreconditionFailed,
 	CodeRejected:         http.StatusUnprocessableEntity,
 	CodeUnavailable:      http.StatusServiceUnavailable,
 	CodeInternal:         http.StatusInternalServerError,

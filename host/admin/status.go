@@ -55,9 +55,11 @@ type Policies struct {
 	Desired     Desired     `json:"desired"`
 	Running     Running     `json:"running"`
 	LastAttempt LastAttempt `json:"last_attempt"`
-	InSync      bool        `json:"in_sync"`           // the host runs the configuration in the files
-	Waiting     string      `json:"waiting,omitempty"` // reason why the files are not applied yet
-	Held        string      `json:"held,omitempty"`    // reason why the files are not applied: they were rolled back
+	InSync      bool        `json:"in_sync"`             // the host runs the configuration in the files
+	Waiting     string      `json:"waiting,omitempty"`   // reason why the files are not applied yet
+	Held        string      `json:"held,omitempty"`      // reason why the files are not applied: they were rolled back
+	RevertAt    time.Time   `json:"revert_at,omitzero"`  // when the host goes back to the revision before, unless this one is confirmed
+	Pinned      string      `json:"pinned_to,omitempty"` // hash of the files in place of which the running revision stays; empty if the files run
 	Observed    *Observed   `json:"observed,omitempty"`
 	Fallback    *Fallback   `json:"stand_in,omitempty"`
 }
@@ -81,6 +83,7 @@ type Running struct {
 	Hash      string    `json:"hash"`
 	AppliedAt time.Time `json:"applied_at"`
 	Source    string    `json:"source"`
+	Why       string    `json:"why,omitempty"`
 	Rules     int       `json:"rules"`
 	Changes   Changes   `json:"changes,omitempty"` // of the edit that it was applied with
 }
@@ -105,6 +108,7 @@ const (
 	SourceAdmin  = "admin"
 	SourceApply  = "apply"
 
+	SourceRollback     = "rollback"
 	SourceAutoRollback = "autoRollback"
 )
 
@@ -134,6 +138,7 @@ type Attempt struct {
 	Result   string          `json:"result"`              // a Result constant
 	Verdict  string          `json:"verdict,omitempty"`   // of autoRollback: kept, no evidence (41 of 100 calls), or the evidence; empty until then
 	Pinned   string          `json:"pinned_to,omitempty"` // hash of the files that the revision overrides: it stays while they have that hash
+	RevertAt time.Time       `json:"revert_at,omitzero"`  // when the host goes back to the revision before, unless this one is confirmed
 	Took     Seconds         `json:"took_seconds,omitempty"`
 	Rules    int             `json:"rules"`
 	Error    string          `json:"error,omitempty"`    // reason for the rejection, unless Problems has it

@@ -1,50 +1,61 @@
 package cli
 
 import (
+	"context"
 	"errors"
 
 	"github.com/spf13/cobra"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// diffCommand shows how the files differ from what the host runs.
+// diffCommand shows how files differ from what the host runs.
 type diffCommand struct {
 	*app
-	exitCode bool
+	exitCode, prune bool
+	out             string
 }
 
 func newDiff(a *app) *cobra.Command {
 	c := &diffCommand{app: a}
 	cmd := &cobra.Command{
-		Use:   "diff",
+		Use:   "diff [FILES…]",
 		Short: "Show how the files differ from what the host runs",
 		Long: `diff has the running host read its files and compares them with what it runs, in meaning: order, comments and defaults written
-out do not count. Nothing is applied. Each change is a line: + added, - removed, ~ changed, then < if it lets more calls
-through (wider) and > if it lets fewer through (tighter), its position, and rolling or restart if it is more than a change
-between two calls. Then follow warnings: rules for access that go, and calls that only the files let through.
+out do not count. Given FILES, it compares what easymicro apply FILES would put in force. Nothing is applied. Each change is a
+line: + added, - removed, ~ changed, then < if it lets more calls through (wider) and > if it lets fewer through (tighter), its
+position, and rolling or restart if it is more than a change between two calls. Then follow warnings: rules for access that go,
+and calls that only the files let through.
+
+With --out it keeps FILES and what the host runs as a plan, which easymicro apply accepts as long as the host runs the same.
 
 It exits with 3 if the files have problems and, with --exit-code, if there is a difference.`,
 		Example: `  easymicro diff
-  easymicro diff --exit-code -o json`,
-		Args: noArgs,
-		RunE: c.run,
+  easymicro diff --exit-code -o json
+  easymicro diff policies.d/10-orders.yaml --out p.plan`,
+		ValidArgsFunction: completeManifests,
+		RunE:              c.run,
 	}
-	cmd.Flags().BoolVar(&c.exitCode, "exit-code", false, "exit with 3 if there is a difference")
+	flags := cmd.Flags()
+	flags.BoolVar(&c.exitCode, "exit-code", false, "exit with 3 if there is a difference")
+	flags.BoolVar(&c.prune, "prune", false, "compare without the other policy files of the host, as apply --prune does")
+	flags.StringVar(&c.out, "out", "", "write the plan to `FILE`, for easymicro apply")
 	return cmd
 }
 
-func (c *diffCommand) run(cmd *cobra.Command, _ []string) error {
+func (c *diffCommand) run(cmd *cobra.Command, args []string) error {
+	if len(args) == 0 && (c.out != "" || c.prune) {
+		return usageError("--out and --prune need FILES: without, diff compares the files of the host, which it applies when they are saved")
+	}
 	host, err := newHostClient(c.app)
 	if err != nil {
 		return err
 	}
-	d, err := host.Diff(cmd.Context())
+	d, err := c.difference(cmd.Context(), host, args)
 	if err != nil {
-		return reloadError(host, err)
+		return err
 	}
-	if err := c.print(d, func() { c.text(d) }); err != nil {
+	if err := c.print(d, (&difference{&c.printer, d}).text); err != nil {
 		return err
 	}
 	if c.exitCode && len(d.Changes) > 0 {
@@ -53,22 +64,26 @@ func (c *diffCommand) run(cmd *cobra.Command, _ []string) error {
 	return nil
 }
 
-func (c *diffCommand) text(d *admin.Difference) {
-	if len(d.Changes) == 0 {
-		c.line("no difference: r%d runs what the files say", d.Revision)
-	}
-	colors := map[config.Effect]paint{config.Wider: yellow, config.Tighter: green}
-	for i, line := range d.Changes.Signed() {
-		c.line("%s", c.paint(colors[d.Changes[i].Effect], line))
-	}
-	for _, p := range d.Problems {
-		if p.Warning {
-			c.line("%s", warningText(&c.printer, p))
-		} else {
-			c.line("%s %s", c.paint(red, "rejected:"), p)
+// difference asks the host, and writes the plan.
+func (c *diffCommand) difference(ctx context.Context, host *hostClient, args []string) (*admin.Difference, error) {
+	if len(args) == 0 {
+		d, err := host.Diff(ctx)
+		if err != nil {
+			return nil, reloadError(host, err)
 		}
+		return d, nil
 	}
-	for _, w := range d.Warnings {
-		c.line("%s", warningText(&c.printer, w))
+	list, err := readPolicies(args)
+	if err != nil {
+		return nil, err
 	}
+	d, err := host.Plan(ctx, admin.ApplyRequest{Files: list, Prune: c.prune})
+	if err != nil {
+		return nil, reloadError(host, err)
+	}
+	if c.out == "" {
+		return d, nil
+	}
+	p := &plan{Version: planVersion, Hash: d.Hash, Revision: d.Revision, Files: list, Prune: c.prune, Changes: d.Changes}
+	return d, p.write(c.out)
 }

@@ -146,9 +146,9 @@ type shownRevision struct {
 }
 
 func (c *historyShowCommand) run(cmd *cobra.Command, args []string) error {
-	number, err := strconv.Atoi(strings.TrimPrefix(args[0], "r"))
-	if err != nil || number < 1 {
-		return usageError("%q is not the number of a revision, such as 42 or r42", args[0])
+	number, err := revisionArg(args[0])
+	if err != nil {
+		return err
 	}
 	host, err := newHostClient(c.app)
 	if err != nil {
@@ -178,6 +178,9 @@ func revisionText(p *printer, r *admin.Attempt) {
 		if row[1] != "" {
 			rows = append(rows, row)
 		}
+	}
+	if !r.RevertAt.IsZero() {
+		rows = append(rows, []string{"reverts", "at " + r.RevertAt.Local().Format(time.TimeOnly) + " unless confirmed"})
 	}
 	rows = append(rows, []string{"hash", r.Hash}, []string{"rules", fmt.Sprint(r.Rules)}, []string{"took", time.Duration(r.Took).Round(time.Millisecond).String()})
 	for _, f := range r.Files {

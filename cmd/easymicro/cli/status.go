@@ -190,6 +190,9 @@ func (t *statusText) policiesText(p *admin.Policies) {
 	if p.Held != "" {
 		t.line("%s %s", t.paint(red, "held back:"), p.Held)
 	}
+	if !p.RevertAt.IsZero() {
+		t.line("%s r%d goes back at %s: easymicro confirm keeps it", t.paint(yellow, "not confirmed:"), p.Running.Revision, p.RevertAt.Local().Format(time.TimeOnly))
+	}
 	if o := p.Observed; o != nil {
 		t.line("%s", observedText(t.printer, o))
 	}

@@ -1,0 +1,239 @@
+package cli
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"os"
+	"strings"
+	"time"
+
+	"github.com/spf13/cobra"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
+	"github.com/easymicro/easymicro/host/admin"
+)
+
+// applyCommand puts policy files in force without writing them.
+type applyCommand struct {
+	*app
+	prune, yes, dryRun, wait, allowWider bool
+	revertAfter                          time.Duration
+	message                              string
+}
+
+func newApply(a *app) *cobra.Command {
+	c := &applyCommand{app: a}
+	cmd := &cobra.Command{
+		Use:   "apply FILES…|PLAN",
+		Short: "Put policy files in force on a running host, without writing them",
+		Long: `apply sends policy files to the running host, which replaces its policy files of the same name by them and takes new names as
+new files; nothing is removed without --prune. It shows what changes, asks on a terminal, and applies all of it or nothing.
+
+The host writes no files: what was applied stays in force, over restarts too if the manifest has host.state, until its own files
+change or easymicro reload --force. A plan made by "easymicro diff FILES --out p.plan" is applied only if the host still runs
+what the plan was made for.
+
+It exits with 3 if the files have problems, and with 5 if the plan is stale or, with --wait, if the host has rolled the edit
+back.`,
+		Example: `  easymicro apply policies.d/10-orders.yaml -m "ticket 4711"
+  easymicro apply policies.d/*.yaml --prune --dry-run
+  easymicro apply limits.yaml --yes --revert-after 2m && easymicro confirm
+  easymicro apply p.plan --yes --wait`,
+		Args: func(_ *cobra.Command, args []string) error {
+			if len(args) == 0 {
+				return usageError("apply needs policy files, or a plan made by easymicro diff FILES --out PLAN\nsee: easymicro apply --help")
+			}
+			return nil
+		},
+		ValidArgsFunction: func(*cobra.Command, []string, string) ([]string, cobra.ShellCompDirective) {
+			return []string{"yaml", "yml", "plan"}, cobra.ShellCompDirectiveFilterFileExt
+		},
+		RunE: c.run,
+	}
+	flags := cmd.Flags()
+	flags.BoolVar(&c.prune, "prune", false, "take the other policy files of the host out of force")
+	flags.BoolVarP(&c.yes, "yes", "y", false, "do not ask")
+	flags.BoolVar(&c.dryRun, "dry-run", false, "have the host check the files and show what would change, and apply nothing")
+	flags.BoolVar(&c.wait, "wait", false, "wait until the host keeps the edit or has rolled it back")
+	flags.BoolVar(&c.allowWider, "allow-wider", false, "accept that more callers may call more methods, under policies.widening: refuse")
+	flags.DurationVar(&c.revertAfter, "revert-after", 0, "go back after this `TIME` unless easymicro confirm is run before")
+	flags.StringVarP(&c.message, "message", "m", "", "`REASON` for the history and the audit log")
+	for _, name := range []string{"revert-after", "message"} {
+		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
+	}
+	return cmd
+}
+
+func (c *applyCommand) run(cmd *cobra.Command, args []string) error {
+	asks := !c.yes && !c.dryRun
+	switch {
+	case cmd.Flags().Changed("revert-after") && c.revertAfter < time.Second:
+		return usageError("--revert-after: %s is too short: want a time such as 2m", c.revertAfter)
+	case asks && !terminal(c.in):
+		return usageError("apply asks before it applies, and the input is no terminal: give --yes, or --dry-run to see what would change")
+	}
+	q, err := c.request(args)
+	if err != nil {
+		return err
+	}
+	host, err := newHostClient(c.app)
+	if err != nil {
+		return err
+	}
+	d, err := host.Plan(cmd.Context(), *q)
+	if err != nil {
+		return reloadError(host, err)
+	}
+	shown := &difference{&c.printer, d}
+	switch {
+	case c.dryRun || len(d.Changes) == 0 || len(d.Problems.Errors()) > 0:
+		if err := c.print(d, shown.text); err != nil {
+			return err
+		}
+		return shown.rejected()
+	case c.format == formatText:
+		shown.text()
+	}
+	if asks && !c.agreed() {
+		return failed("nothing was applied")
+	}
+	q.IfMatch = d.Hash // what was shown is what is applied
+	r, err := host.Apply(cmd.Context(), *q)
+	if err != nil {
+		return reloadError(host, err)
+	}
+	return (&putInForce{c.app, host, c.wait, d.Warnings}).show(cmd.Context(), r)
+}
+
+// request returns the request for files, or for a plan.
+func (c *applyCommand) request(args []string) (*admin.ApplyRequest, error) {
+	q := &admin.ApplyRequest{
+		Prune: c.prune, AllowWider: c.allowWider, RevertAfter: admin.Seconds(c.revertAfter), Message: c.message,
+	}
+	if len(args) == 1 {
+		p, err := readPlan(args[0])
+		switch {
+		case err != nil:
+			return nil, err
+		case p != nil && c.prune && !p.Prune:
+			return nil, usageError("--prune: %s was made without it: make the plan again", args[0])
+		case p != nil:
+			q.Files, q.Prune, q.IfMatch = p.Files, p.Prune, p.Hash
+			return q, nil
+		}
+	}
+	var err error
+	q.Files, err = readPolicies(args)
+	return q, err
+}
+
+// agreed asks whether to apply.
+func (c *applyCommand) agreed() bool {
+	fmt.Fprint(c.err, "Apply? [y/N] ")
+	answer, _ := bufio.NewReader(c.in).ReadString('\n')
+	answer = strings.ToLower(strings.TrimSpace(answer))
+	return answer == "y" || answer == "yes"
+}
+
+// readPolicies reads files to apply.
+func readPolicies(paths []string) ([]admin.ApplyFile, error) {
+	var list []admin.ApplyFile
+	for _, path := range paths {
+		data, err := readFile(path, config.MaxFileBytes)
+		if err != nil {
+			return nil, failed("%s %s", path, files.Reason(err))
+		}
+		list = append(list, admin.ApplyFile{Path: path, Text: string(data)})
+	}
+	return list, nil
+}
+
+// planVersion is the version of the format of plans.
+const planVersion = 1
+
+// maxPlanBytes bounds the file of a plan.
+const maxPlanBytes = admin.MaxRequestBytes
+
+// plan is what easymicro diff --out keeps: files, and what was running when they were compared.
+type plan struct {
+	Version  int               `json:"plan_version"`
+	Hash     string            `json:"hash"` // of what was running
+	Revision int               `json:"revision"`
+	Files    []admin.ApplyFile `json:"files"`
+	Prune    bool              `json:"prune"`
+	Changes  admin.Changes     `json:"changes"`
+}
+
+// readPlan reads a plan. It returns nil if the file is none.
+func readPlan(path string) (*plan, error) {
+	data, err := readFile(path, maxPlanBytes)
+	if err != nil {
+		return nil, failed("%s %s", path, files.Reason(err))
+	}
+	named := strings.HasSuffix(path, ".plan")
+	if !named && !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {
+		return nil, nil //nolint:nilnil // it is a policy file
+	}
+	var p plan
+	err = json.Unmarshal(data, &p)
+	switch {
+	case err == nil && p.Version == planVersion && p.Hash != "" && len(p.Files) > 0:
+		return &p, nil
+	case err == nil && p.Version > planVersion:
+		return nil, failed("%s was made by a newer easymicro (plan_version %d)", path, p.Version)
+	case named:
+		return nil, failed("%s is not a plan: make one with easymicro diff FILES --out %[1]s", path)
+	}
+	return nil, nil //nolint:nilnil // it is a policy file in JSON
+}
+
+// write writes the plan to a file.
+func (p *plan) write(path string) error {
+	var text bytes.Buffer
+	if err := writeJSON(&text, p, "  "); err != nil {
+		return err
+	}
+	if err := os.WriteFile(path, text.Bytes(), 0o600); err != nil {
+		return failed("--out: %w", err)
+	}
+	return nil
+}
+
+// difference shows what an edit changes.
+type difference struct {
+	*printer
+	*admin.Difference
+}
+
+// rejected returns the error of an edit that the host would reject; nil if it would not.
+func (d *difference) rejected() error {
+	errs := d.Problems.Errors()
+	if len(errs) == 0 {
+		return nil
+	}
+	return &exitError{code: ExitProblems, err: errors.New("the host would reject this: " + count(len(errs), "problem"))}
+}
+
+func (d *difference) text() {
+	if len(d.Changes) == 0 {
+		d.line("no difference: r%d runs what the files say", d.Revision)
+	}
+	colors := map[config.Effect]paint{config.Wider: yellow, config.Tighter: green}
+	for i, line := range d.Changes.Signed() {
+		d.line("%s", d.paint(colors[d.Changes[i].Effect], line))
+	}
+	for _, p := range d.Problems {
+		if p.Warning {
+			d.line("%s", warningText(d.printer, p))
+		} else {
+			d.line("%s %s", d.paint(red, "rejected:"), p)
+		}
+	}
+	for _, w := range d.Warnings {
+		d.line("%s", warningText(d.printer, w))
+	}
+}

@@ -1,0 +1,45 @@
+package cli_test
+
+import (
+	"io"
+	"os"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/easymicro/easymicro/cmd/easymicro/cli"
+	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/registry"
+)
+
+// A terminal is asked, and only yes applies.
+func TestApplyAsksOnATerminal(t *testing.T) {
+	h := hosttest.Start(t, "services: [{name: Desk, handler: test.desk}]\npolicies: {files: [p.yaml]}\n", hosttest.Options{
+		Registry: registry.Default(), Files: map[string]string{"p.yaml": "rules: [{name: a, match: {service: Desk}, timeout: 1s}]\n"},
+	})
+	path := filepath.Join(t.TempDir(), "p.yaml")
+	if err := os.WriteFile(path, []byte("rules: [{name: a, match: {service: Desk}, timeout: 2s}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for _, c := range []struct {
+		answer   string
+		code     int
+		revision int
+	}{{"\n", cli.ExitFailed, 1}, {"no\n", cli.ExitFailed, 1}, {"Yes\n", cli.ExitOK, 2}} {
+		ours, theirs := openTerminal(t)
+		if _, err := io.WriteString(ours, c.answer); err != nil {
+			t.Fatal(err)
+		}
+		var out, errs strings.Builder
+		code := cli.Run(t.Context(), []string{"apply", path, "--admin", h.AdminAddr().String()}, cli.IO{In: theirs, Out: &out, Err: &errs})
+		if code != c.code || !strings.Contains(errs.String(), "Apply? [y/N] ") || !strings.Contains(out.String(), "~ < a: timeout 1s → 2s (p.yaml:1)") {
+			t.Errorf("%q exits with %d\n%s%s", c.answer, code, out.String(), errs.String())
+		}
+		if c.code != cli.ExitOK && !strings.Contains(errs.String(), "easymicro: nothing was applied") {
+			t.Errorf("%q: %s", c.answer, errs.String())
+		}
+		if s, err := h.Admin.Status(t.Context()); err != nil || s.Policies.Running.Revision != c.revision {
+			t.Errorf("%q: r%d, %v", c.answer, s.Policies.Running.Revision, err)
+		}
+	}
+}

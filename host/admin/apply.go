@@ -1,0 +1,81 @@
+package admin
+
+import (
+	"encoding/json"
+	"errors"
+	"net/http"
+	"strings"
+	"time"
+)
+
+// MaxRequestBytes bounds the body of a request: the largest set, and room for what JSON escapes.
+const MaxRequestBytes = 40 << 20
+
+// maxRevertAfter bounds ApplyRequest.RevertAfter.
+const maxRevertAfter = 24 * time.Hour
+
+// ApplyRequest is a request to put policy files in force without writing them.
+type ApplyRequest struct {
+	Files       []ApplyFile `json:"files"`           // they replace policy files of the same name, or are new
+	Prune       bool        `json:"prune,omitempty"` // the other policy files are left out
+	AllowWider  bool        `json:"allow_wider,omitempty"`
+	RevertAfter Seconds     `json:"revert_after_seconds,omitempty"` // the host goes back unless it is confirmed in that time; 0 keeps the revision
+	Message     string      `json:"message,omitempty"`
+
+	IfMatch string `json:"-"` // hash of what must be running; empty: anything
+	Who     string `json:"-"` // the address or the name of the client
+}
+
+// ApplyFile is a policy file. Of its path the last part counts, unless the host has several files of that name.
+type ApplyFile struct {
+	Path string `json:"path"`
+	Text string `json:"text"`
+}
+
+// RollbackRequest is a request to put a revision in force again.
+type RollbackRequest struct {
+	Revision   int    `json:"-"`
+	AllowWider bool   `json:"allow_wider,omitempty"`
+	Message    string `json:"message,omitempty"`
+
+	IfMatch string `json:"-"` // hash of what must be running; empty: anything
+	Who     string `json:"-"` // the address or the name of the client
+}
+
+// readBody decodes the JSON body of a request. An empty one leaves v as it is.
+func readBody(r *http.Request, v any) error {
+	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, MaxRequestBytes))
+	d.DisallowUnknownFields()
+	err := d.Decode(v)
+	switch tooLarge := (*http.MaxBytesError)(nil); {
+	case err == nil && d.More():
+		return Errorf(CodeBadRequest, "the body has more than one JSON value")
+	case err == nil || r.ContentLength == 0:
+		return nil
+	case errors.As(err, &tooLarge):
+		return Errorf(CodeBadRequest, "the body is too large").WithHelp("a set has at most 16 MiB")
+	default:
+		return Errorf(CodeBadRequest, "the body cannot be read: %v", err)
+	}
+}
+
+// ifMatch returns the hash in If-Match; empty: none, or any.
+func ifMatch(r *http.Request) string {
+	hash := strings.Trim(r.Header.Get("If-Match"), `" `)
+	if hash == "*" {
+		return ""
+	}
+	return hash
+}
+
+// readApply reads the request of an apply or of a plan.
+func readApply(r *http.Request) (ApplyRequest, error) {
+	q := ApplyRequest{IfMatch: ifMatch(r), Who: who(r)}
+	if err := readBody(r, &q); err != nil {
+		return q, err
+	}
+	if d := time.Duration(q.RevertAfter); d < 0 || d > maxRevertAfter {
+		return q, badValue("revert_after_seconds", d.String(), "at most "+maxRevertAfter.String())
+	}
+	return q, nil
+}

@@ -1,0 +1,67 @@
+package host
+
+import (
+	"cmp"
+	"fmt"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// trigger is what started an attempt.
+type trigger struct {
+	source   string
+	who, why string
+	force    bool
+	hash     string // of the content that the watcher has just read
+	doubtful string // hash of a content that removes much: it is applied if it is still there
+
+	match      string // hash of what must be running; empty: anything
+	allowWider bool
+	revertAt   time.Time       // when the host goes back unless the revision is confirmed; zero: never
+	warnings   config.Problems // about the attempt
+	holds      *heldFiles      // that the set is applied in place of
+
+	undoes  *undoing
+	reverts int  // the revision to go back from; 0: any
+	back    bool // the set ran before and was accepted: it is not judged
+}
+
+// attempt returns an attempt after which g runs; nil: nothing does.
+func (t *trigger) attempt(g *generation, result string, at time.Time) Attempt {
+	r := Attempt{Source: t.source, Who: t.who, Why: t.why, Result: result, At: at}
+	if g != nil {
+		r.Number = g.revision
+	}
+	if g != nil && result == ResultApplied {
+		r.Hash, r.Rules, r.Files = g.set.Hash, len(g.set.Rules), g.set.Files
+	}
+	return r
+}
+
+// staleError is the error of an attempt that was planned when something else was running.
+type staleError struct {
+	madeFor, running int // revisions; 0 is unknown
+	by               string
+}
+
+func (e *staleError) Error() string {
+	what := "another revision"
+	if e.madeFor != 0 {
+		what = fmt.Sprintf("r%d", e.madeFor)
+	}
+	return fmt.Sprintf("the plan is stale: made for %s; r%d, by %s, is running", what, e.running, cmp.Or(e.by, "unknown"))
+}
+
+// fromFiles reports whether the attempt follows the files.
+func (t *trigger) fromFiles() bool {
+	return t.source == SourceFile || t.source == SourceSignal || t.source == SourceAdmin
+}
+
+func problemLines(p config.Problems) []string {
+	lines := make([]string, len(p))
+	for i := range p {
+		lines[i] = p[i].String()
+	}
+	return lines
+}
