@@ -100,8 +100,8 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		a.record(r, next)
 		return r, nil
 	}
-	undone := func(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict }
 	a.metrics.RolledBack()
+	undone := func(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict }
 	a.history.amend(u.window.next.revision, undone) // whoever finds the rollback finds it
 	a.record(r, next)
 	a.memory.amend(u.window.next.revision, undone)
@@ -219,14 +219,6 @@ func judge(prev, next *generation, allowWider bool) error {
 	problems := e.Judge()
 	next.warnings = append(problems.Warnings(), next.warnings...)
 	return problems.Err()
-}
-
-func targetsOf(methods []policies.Target) []config.Target {
-	list := make([]config.Target, len(methods))
-	for i, t := range methods {
-		list[i] = config.Target(t)
-	}
-	return list
 }
 
 func (a *applier) abandon(steps []step) {

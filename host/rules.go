@@ -66,6 +66,14 @@ func compileOptions(set *config.Set, host string) policies.Options {
 	return o
 }
 
+func targetsOf(methods []policies.Target) []config.Target {
+	list := make([]config.Target, len(methods))
+	for i, t := range methods {
+		list[i] = config.Target(t)
+	}
+	return list
+}
+
 // aliases returns the other names of the services, each with the name that rules use.
 func aliases(m *config.Manifest) map[string]string {
 	names := make(map[string]string)

@@ -7,9 +7,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
 	"net/http"
-	"reflect"
 	"runtime/debug"
 	"slices"
 	"strings"
@@ -211,16 +209,6 @@ func (a *api) status(r *http.Request, _ params) (any, error) {
 	return s, nil
 }
 
-// fill makes the nil lists of a struct empty: [] in JSON, not null.
-func fill(s any) {
-	v := reflect.ValueOf(s).Elem()
-	for i := range v.NumField() {
-		if f := v.Field(i); f.Kind() == reflect.Slice && f.IsNil() {
-			f.Set(reflect.MakeSlice(f.Type(), 0, 0))
-		}
-	}
-}
-
 // named returns the response with a list, whose only key is name.
 func named[T any](name string, list []T) map[string][]T {
 	return map[string][]T{name: append([]T{}, list...)} // [] in JSON, not null
@@ -396,13 +384,4 @@ func (a *api) reload(r *http.Request, p params) (any, error) {
 		return nil, err
 	}
 	return a.host.Reload(r.Context(), ReloadRequest{Who: who(r), Force: force})
-}
-
-// who returns the address of the client.
-func who(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return "unix socket"
-	}
-	return host
 }

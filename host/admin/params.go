@@ -1,8 +1,11 @@
 package admin
 
 import (
+	"net"
+	"net/http"
 	"net/netip"
 	"net/url"
+	"reflect"
 	"slices"
 	"strconv"
 	"strings"
@@ -107,4 +110,23 @@ func SplitMethod(name string) (service, method string, ok bool) {
 // shown returns text of a client for use in an error, quoted and truncated.
 func shown(s string) string {
 	return strconv.Quote(code.Clip(s, 64))
+}
+
+// fill makes the nil lists of a struct empty: [] in JSON, not null.
+func fill(s any) {
+	v := reflect.ValueOf(s).Elem()
+	for i := range v.NumField() {
+		if f := v.Field(i); f.Kind() == reflect.Slice && f.IsNil() {
+			f.Set(reflect.MakeSlice(f.Type(), 0, 0))
+		}
+	}
+}
+
+// who returns the address of the client.
+func who(r *http.Request) string {
+	host, _, err := net.SplitHostPort(r.RemoteAddr)
+	if err != nil {
+		return "unix socket"
+	}
+	return host
 }
