@@ -51,6 +51,9 @@ const (
 	Off     Mode = "off"
 )
 
+// RollbackOff is the value of Rule.AutoRollback for a rule that is never a reason to roll back.
+const RollbackOff = "off"
+
 // widenOK is the value of Rule.Widen that accepts edits.
 const widenOK = "ok"
 

@@ -8,7 +8,7 @@ import (
 // Same reports whether two rules mean the same for a kind that both have, other than retries and the like.
 func Same(r, o *Rule, kind Kind) bool {
 	a, b := only(r, kind), only(o, kind)
-	return reflect.DeepEqual(&a, &b) || a.content() == b.content()
+	return a.Name == b.Name && (reflect.DeepEqual(&a, &b) || a.content() == b.content())
 }
 
 // ForAll returns a rule as one enforced for all calls.
@@ -47,9 +47,18 @@ func AccessCallers(r *Rule) []string {
 	return callers
 }
 
+// SameCalls reports whether two rules apply to the same calls, in the same mode.
+func SameCalls(r, o *Rule) bool {
+	a, b := only(r), only(o)
+	return a.Name == b.Name && reflect.DeepEqual(&a, &b)
+}
+
 // only returns what some kinds of a rule mean for incoming calls.
 func only(r *Rule, kinds ...Kind) Rule {
 	c := Rule{Match: r.Match, Mode: r.Mode, EnforceShare: r.EnforceShare, Expires: r.Expires}
+	if r.EnforceShare != nil { // it selects callers by the name of the rule
+		c.Name = r.Name
+	}
 	for _, kind := range kinds {
 		switch kind {
 		case KindAccess:

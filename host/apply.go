@@ -14,7 +14,6 @@ import (
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/host/view"
-	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 )
 

@@ -21,7 +21,7 @@ type comparison struct {
 	call    policies.Call
 	ticket  policies.Ticket
 	through bool        // the baseline lets the call through
-	limited bool        // a limit of the baseline refuses it
+	limited cause       // the limit in place of that of the baseline which refuses it; without a rule: none does
 	ended   atomic.Bool // the rules in force have ended it early
 }
 
@@ -30,6 +30,9 @@ var comparisons = sync.Pool{New: func() any { return new(comparison) }}
 // begin asks the baseline. as is the call as the rules see it.
 func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wire.Frame, as policies.Call) {
 	c.window, c.tally, c.target, c.call = w, w.tallyOf(m.FullName()), m.Target, as
+	if _, served := w.baseline.routes.Lookup(req.Service, req.Method); !served {
+		return
+	}
 	if w.turnedAway {
 		caller, err := w.baseline.identity.caller(req.Metadata)
 		if err != nil {
@@ -43,8 +46,13 @@ func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wir
 
 func (c *comparison) ask(ctx context.Context, guard *policies.Guard) {
 	e := code.From(guard.Enter(ctx, &c.call, &c.ticket))
-	c.through = e == nil
-	c.limited = e != nil && isLimit(kindOf[e.Reason])
+	if c.through = e == nil; c.through && c.ticket.Probing() { // which calls are probes is chance
+		c.through = false
+		c.ticket.Cancel()
+	}
+	if e != nil && isLimit(kindOf[e.Reason]) {
+		c.limited = cause{method: c.tally.method, rule: c.window.rules.Heir(e.Rule), kind: kindOf[e.Reason], reason: e.Reason}
+	}
 }
 
 // isLimit reports whether rules of a kind refuse calls by their number: it is not the same calls that two of them refuse.
@@ -55,8 +63,8 @@ func (c *comparison) decided(e *code.Error, waited policies.Waited) {
 	switch {
 	case e == nil && c.through:
 		c.tally.through.Add(1)
-	case e == nil && c.limited:
-		c.tally.gained.Add(1)
+	case e == nil && c.limited.rule != "":
+		c.window.count(c.limited, balance{instead: 1})
 	case !c.through:
 	default:
 		by, ok := c.cause(e, waited)
@@ -66,7 +74,7 @@ func (c *comparison) decided(e *code.Error, waited policies.Waited) {
 			return
 		}
 		c.tally.through.Add(1)
-		c.window.refused(c.tally, by)
+		c.window.count(by, balance{refused: 1})
 		c.ticket.Exclude()
 	}
 }
@@ -102,7 +110,7 @@ func (c *comparison) expired(e *code.Error, deadline time.Time) {
 		return
 	}
 	if by, ok := c.cause(e, policies.Waited{}); ok && !c.ended.Swap(true) {
-		c.window.refused(c.tally, by)
+		c.window.count(by, balance{refused: 1})
 	}
 }
 
@@ -119,7 +127,7 @@ func (c *comparison) end(err error) {
 
 // recycle returns c to its pool. The ticket is reset by its next use.
 func (c *comparison) recycle() {
-	c.window, c.tally, c.call, c.through, c.limited = nil, nil, policies.Call{}, false, false
+	c.window, c.tally, c.call, c.through, c.limited = nil, nil, policies.Call{}, false, cause{}
 	c.ended.Store(false)
 	comparisons.Put(c)
 }

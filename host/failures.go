@@ -1,8 +1,8 @@
 package host
 
 import (
-	"cmp"
 	"fmt"
+	"slices"
 	"strings"
 	"time"
 
@@ -42,9 +42,21 @@ func (r ratio) share() float64 {
 	return float64(r.failed) / float64(r.all)
 }
 
-func newFailing(name string, m *traffic.Method, now time.Time) failing {
-	before := m.Last(traffic.Window, now)
-	return failing{name, m, m.Totals(), ratio{before.Failed, before.Judged()}}
+// lately are the times before an edit of which the shortest with enough calls counts, if more of them failed than in all five
+// minutes: an edit that is made since calls fail is not the reason for it.
+var lately = [...]time.Duration{3 * time.Second, 10 * time.Second, time.Minute}
+
+func newFailing(name string, m *traffic.Method, minimum uint64, now time.Time) failing {
+	last := m.Last(traffic.Window, now)
+	before := ratio{last.Failed, last.Judged()}
+	for _, d := range lately {
+		last := m.Last(d, now)
+		if r := (ratio{last.Failed, last.Judged()}); r.all >= minimum {
+			before.failed = max(before.failed, uint64(r.share()*float64(before.all)))
+			break
+		}
+	}
+	return failing{name, m, m.Totals(), before}
 }
 
 // now returns the calls since the edit.
@@ -63,7 +75,7 @@ func newFailures(baseline, next *generation, changes config.Changes, rules *poli
 		if affected {
 			list = &f.affected
 		}
-		*list = append(*list, newFailing(name, calls, now))
+		*list = append(*list, newFailing(name, calls, f.minimum, now))
 	}
 	for _, s := range next.services {
 		for _, method := range s.Methods {
@@ -96,11 +108,13 @@ func affectedBy(changes config.Changes, before, next *config.Set) affected {
 	}
 	for _, c := range changes {
 		what, name, _ := strings.Cut(c.Subject, " ")
-		rule := cmp.Or(next.Rule(c.Subject), before.Rule(c.Subject))
+		rule, was := next.Rule(c.Subject), before.Rule(c.Subject)
 		switch {
-		case neutralPaths[c.Path]:
-		case rule != nil:
-			upstreams(func(u *config.Upstream) bool { return wildcard.MatchAny(rule.Match.Upstream, u.Name) })
+		case c.Effect == config.Neutral, c.Path == "publish":
+		case rule != nil || was != nil:
+			if rule == nil || rule.AutoRollback != config.RollbackOff {
+				upstreams(func(u *config.Upstream) bool { return concerns(was, u) || concerns(rule, u) })
+			}
 		case what == "service":
 			a.services[name] = true
 		case what == "upstream":
@@ -114,8 +128,11 @@ func affectedBy(changes config.Changes, before, next *config.Set) affected {
 	return a
 }
 
-// neutralPaths are the fields of rules and services that have no effect on calls.
-var neutralPaths = map[string]bool{"description": true, "metadata": true, "publish": true, "accessLog": true, "autoRollback": true}
+// concerns reports whether a rule applies to calls to an upstream, other than those of callers that it names.
+func concerns(r *config.Rule, u *config.Upstream) bool {
+	return r != nil && wildcard.MatchAny(r.Match.Upstream, u.Name) &&
+		(len(r.Match.Caller) == 0 || slices.ContainsFunc(r.Match.Caller, func(p string) bool { return strings.Contains(p, "*") }))
+}
 
 // service reports whether the edit affects a service, or an upstream that it uses.
 func (a *affected) service(s *config.Service) bool {

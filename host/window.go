@@ -42,7 +42,7 @@ type window struct {
 
 	byMethod map[string]*tally // of the methods of this host before and after, by Service/Method
 	found    sync.Map          // string to *tally, of the methods of other hosts
-	count    atomic.Int32      // of found
+	founds   atomic.Int32      // of found
 	others   tally             // of all other methods
 	intended atomic.Uint64     // refused calls that do not count
 	judged   int               // how often; used by judge only
@@ -50,20 +50,18 @@ type window struct {
 	broken atomic.Pointer[policies.Broken] // the first rule of the edit that panicked
 
 	mu    sync.Mutex
-	blame map[cause]uint64 // newly refused calls
+	blame map[cause]balance
 }
+
+// balance counts calls that are newly refused, and those that take their place: the same limit refused them before.
+type balance struct{ refused, instead uint64 }
+
+func (b balance) net() uint64 { return b.refused - min(b.refused, b.instead) }
 
 // tally counts the calls of a method that the baseline lets through.
 type tally struct {
-	method           string
-	through, refused atomic.Uint64
-	limited, gained  atomic.Uint64 // refused by limits, and let through that limits of the baseline refuse
-}
-
-// newlyRefused returns how many calls more are refused. Two limits that are exceeded refuse different calls.
-func (t *tally) newlyRefused() uint64 {
-	limited, gained := t.limited.Load(), t.gained.Load()
-	return t.refused.Load() + limited - min(limited, gained)
+	method  string
+	through atomic.Uint64
 }
 
 // cause is what refuses calls that the baseline lets through.
@@ -88,7 +86,7 @@ func openWindow(
 	narrowed := baseline.routes.Narrowed(&next.routes) || !reflect.DeepEqual(was.Routes, is.Routes) || !slices.Equal(was.Get, is.Get)
 	w := &window{
 		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true,
-		opened: time.Now(), byMethod: make(map[string]*tally), blame: make(map[cause]uint64),
+		opened: time.Now(), byMethod: make(map[string]*tally), blame: make(map[cause]balance),
 	}
 	w.began = w.opened
 	var err error
@@ -118,13 +116,13 @@ func (w *window) tallyOf(method string) *tally {
 	if t, ok := w.found.Load(method); ok {
 		return t.(*tally)
 	}
-	if w.count.Load() >= maxTallies {
+	if w.founds.Load() >= maxTallies {
 		return &w.others
 	}
 	name := strings.Clone(method) // it must not keep the message of a peer alive
 	t, known := w.found.LoadOrStore(name, &tally{method: name})
 	if !known {
-		w.count.Add(1)
+		w.founds.Add(1)
 	}
 	return t.(*tally)
 }
@@ -132,16 +130,23 @@ func (w *window) tallyOf(method string) *tally {
 // maxTallies bounds the methods of other hosts that are counted by themselves.
 const maxTallies = 1000
 
-// refused counts a call that is refused, and that the baseline lets through.
-func (w *window) refused(t *tally, c cause) {
-	if isLimit(c.kind) {
-		t.limited.Add(1)
-	} else {
-		t.refused.Add(1)
-	}
+// count adds calls to the balance of a cause.
+func (w *window) count(c cause, n balance) {
 	w.mu.Lock()
 	defer w.mu.Unlock()
-	w.blame[c]++
+	was := w.blame[c]
+	w.blame[c] = balance{was.refused + n.refused, was.instead + n.instead}
+}
+
+// refused returns how many calls are newly refused, by method.
+func (w *window) refused() map[string]uint64 {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	by := make(map[string]uint64)
+	for c, n := range w.blame {
+		by[c.method] += n.net()
+	}
+	return by
 }
 
 // ruleBroke notes that a rule of the edit panics, unless the baseline's does too or it is never a reason to roll back.
@@ -193,7 +198,7 @@ func (w *window) gone(ctx context.Context, service, method string, md wire.Metad
 	ticket.Cancel()
 	t := w.tallyOf(m.FullName())
 	t.through.Add(1)
-	w.refused(t, cause{method: m.FullName(), reason: code.ReasonUnknownMethod})
+	w.count(cause{method: t.method, reason: code.ReasonUnknownMethod}, balance{refused: 1})
 }
 
 // outward is the prefix of an upstream where methods are counted.
@@ -231,12 +236,13 @@ func (w *window) judge(now time.Time) verdict {
 	var through, refused uint64
 	minimum := uint64(w.settings.MinRequests)
 	var worst *tally
+	newly := w.refused()
 	for _, t := range w.tallies() {
-		r, p := t.newlyRefused(), t.through.Load()
+		r, p := newly[t.method], t.through.Load()
 		if !strings.HasPrefix(t.method, outward) {
 			through, refused = through+p, refused+r
 		}
-		if p >= minimum && w.exceeds(r, p) && (worst == nil || r > worst.newlyRefused()) {
+		if p >= minimum && w.exceeds(r, p) && (worst == nil || r > newly[worst.method]) {
 			worst = t
 		}
 	}
@@ -253,7 +259,7 @@ func (w *window) judge(now time.Time) verdict {
 	case through >= minimum && w.exceeds(refused, through):
 		return w.evidence("", refused, through)
 	case worst != nil:
-		return w.evidence(worst.method, worst.newlyRefused(), worst.through.Load())
+		return w.evidence(worst.method, newly[worst.method], worst.through.Load())
 	}
 	calls, open := through, w.settings.Window.Std()
 	if w.rules == nil {
@@ -293,7 +299,7 @@ func (w *window) evidence(method string, refused, through uint64) verdict {
 	var by cause
 	most := uint64(0)
 	for c, n := range w.blame {
-		if (method == "" || c.method == method) && (n > most || n == most && c.rule < by.rule) {
+		if n := n.net(); (method == "" || c.method == method) && (n > most || n == most && c.rule < by.rule) {
 			by, most = c, n
 		}
 	}
@@ -325,9 +331,11 @@ func (w *window) observed() *admin.Observed {
 		Revision: w.next.revision, Baseline: w.baseline.revision, Since: w.opened, Until: w.opened.Add(w.settings.Window.Std()),
 		Intended: w.intended.Load(), MinRequests: w.settings.MinRequests, Forced: !w.undo,
 	}
+	for _, n := range w.refused() {
+		o.NewlyRefused += n
+	}
 	for _, t := range w.tallies() {
 		o.Calls += t.through.Load()
-		o.NewlyRefused += t.newlyRefused()
 	}
 	return o
 }

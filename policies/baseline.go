@@ -13,8 +13,9 @@ import (
 type Baseline struct {
 	rules   *Snapshot
 	next    *Snapshot
-	callers bool          // are identified in another way
-	changed map[pair]bool // of next, under all names that a refusal can have
+	callers bool             // are identified in another way
+	changed map[pair]bool    // of next, under all names that a refusal can have
+	heirs   map[string]*rule // of next, by the rule of old that applies to the same calls
 }
 
 // pair is one kind of a rule.
@@ -27,12 +28,15 @@ type pair struct {
 // identified in another way, all rules count as different; if methods are gone, all are asked about them. It returns nil if there
 // is no difference. Call it before next is activated. If another edit was compared with old before, that baseline has its state.
 func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, callers, methods bool) (*Baseline, error) {
-	b := &Baseline{next: next, callers: callers, changed: make(map[pair]bool)}
+	b := &Baseline{next: next, callers: callers, changed: make(map[pair]bool), heirs: make(map[string]*rule)}
 	all := callers || methods
 	was, edited := predecessors(next.rules, old), changes.Subjects()
 	same := make(map[pair]bool) // of old
 	anew := make(map[config.Kind]bool)
 	for _, r := range next.rules {
+		if w := was[r]; w != nil && (!edited[r.name] || config.SameCalls(w.config, r.config)) {
+			b.heirs[w.name] = r
+		}
 		for _, kind := range r.comparedKinds() {
 			if w := was[r]; w != nil && (!edited[r.name] || config.Same(w.config, r.config, kind)) {
 				same[pair{w.name, kind}] = true
@@ -86,7 +90,7 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 		return nil, err
 	}
 	for _, r := range b.rules.rules {
-		r.copyState(old.byName[r.name])
+		r.copyState(old.byName[r.name], b.heirs[r.name])
 		if before != nil && before.rules.byName[r.name] != nil && r.limiter != nil && before.rules.byName[r.name].limiter != nil {
 			r.limiter = before.rules.byName[r.name].limiter.Copy()
 		}
@@ -130,6 +134,16 @@ func (b *Baseline) Differs(label string, kind config.Kind) bool {
 	return b.callers || b.changed[pair{name, kind}]
 }
 
+// Heir returns the rule of the new snapshot that has taken the place of one of the old (name@rN), for the same calls; empty for
+// none. Which calls a limit lets through is chance: one that passes now makes up for one that passed before.
+func (b *Baseline) Heir(label string) string {
+	old, _, _ := strings.Cut(label, "@")
+	if r := b.heirs[old]; r != nil {
+		return r.name
+	}
+	return ""
+}
+
 // Intended reports whether the refusal of a call by a rule of the new snapshot (name@rN) is meant for this very caller or peer, or
 // the rule is never a reason to roll back.
 func (b *Baseline) Intended(label string, kind config.Kind, t Target, c *Call) bool {
@@ -138,7 +152,7 @@ func (b *Baseline) Intended(label string, kind config.Kind, t Target, c *Call) b
 	if r == nil {
 		return false
 	}
-	if r.config.AutoRollback == "off" {
+	if r.config.AutoRollback == config.RollbackOff {
 		return true
 	}
 	alone := func(n netip.Prefix) bool { return n.IsSingleIP() && n.Contains(c.Peer.Unmap()) }

@@ -311,6 +311,9 @@ func (t *Ticket) drop() {
 	t.admissions.Conclude(limit.ErrExcluded, false, false)
 }
 
+// Probing reports whether a breaker lets the call through as a probe.
+func (t *Ticket) Probing() bool { return t.admissions.Probing() }
+
 // Exclude ends the call without an outcome for the breakers.
 func (t *Ticket) Exclude() { t.Done(limit.ErrExcluded) }
 

@@ -15,8 +15,9 @@ type Semaphore struct {
 
 	// state is the number of calls in flight, plus guarded while the lock is held or calls wait: then only the holder of
 	// the lock changes it.
-	state atomic.Int64
-	max   atomic.Int64
+	state  atomic.Int64
+	beside *Semaphore // nil, or one whose calls in flight are at least some of those of s
+	max    atomic.Int64
 
 	// The lock guards the following fields.
 	queue   int
@@ -59,13 +60,27 @@ func (s *Semaphore) Unlock() {
 }
 
 // inFlight returns the number of calls in flight. The caller holds the lock.
-func (s *Semaphore) inFlight() int64 { return s.state.Load() - guarded }
+func (s *Semaphore) inFlight() int64 { return max(s.state.Load()-guarded, s.besideIt()) }
+
+// Beside has s count the calls in flight of another semaphore as its own, if those are more. It must not be in use.
+func (s *Semaphore) Beside(o *Semaphore) { s.beside = o }
+
+func (s *Semaphore) besideIt() int64 {
+	if s.beside == nil {
+		return 0
+	}
+	n := s.beside.state.Load()
+	if n >= guarded {
+		n -= guarded
+	}
+	return n
+}
 
 // TryAcquire takes a free permit, and reports whether it has. It may fail although one is free: only a caller of Lock knows.
 func (s *Semaphore) TryAcquire() bool {
 	for {
 		n := s.state.Load()
-		if n >= s.max.Load() {
+		if max(n, s.besideIt()) >= s.max.Load() {
 			return false
 		}
 		if s.state.CompareAndSwap(n, n+1) {

@@ -1,0 +1,162 @@
+package host_test
+
+import (
+	"context"
+	"fmt"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/registry"
+	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
+)
+
+// moodyTill is an upstream that fails when it is told to.
+type moodyTill struct{ fails atomic.Bool }
+
+func (l *moodyTill) Mul(ctx context.Context, _ *args, r *reply) error {
+	if l.fails.Load() {
+		return code.Errorf(code.Unavailable, "closed today")
+	}
+	select {
+	case <-time.After(5 * time.Millisecond):
+		return nil
+	case <-ctx.Done():
+		return ctx.Err()
+	}
+}
+
+const undoneUpstream = `
+services:
+  - {name: Desk, handler: test.desk, uses: {till: till}}
+  - {name: Arith, handler: test.arith}
+upstreams: [{name: till, service: Till, resolve: {endpoints: [%q]}}]
+auth: {identify: [token], tokens: {file: tokens.yaml}}
+policies:
+  files: [policies.d/*.yaml]
+  watch: {debounce: 20ms, poll: 200ms}
+  autoRollback: {window: 1s}
+`
+
+// An edit is undone for calls that fail if it can be the reason for that, and only then.
+func TestWhichEditsAreUndoneForCallsThatFail(t *testing.T) {
+	t.Parallel()
+	none := "{name: none, match: {service: Arith}, rateLimit: {rate: 10000}}"
+	outgoing := func(what string) string { return "{name: out, match: {upstream: till}, " + what + "}" }
+	const before, after, at = 1, 2, 3 // the upstream fails some seconds before the edit, right after it, not at all
+	for _, tt := range []struct {
+		name   string
+		before []string
+		after  map[string]string
+		fails  int
+		want   bool
+	}{
+		{name: "timeout of calls out", before: []string{none, outgoing("timeout: 1s")}, after: writtenRules(none, outgoing("timeout: 1ms")), fails: at, want: true},
+		{name: "timeout of calls out, with autoRollback: off", before: []string{none, outgoing("timeout: 1s")}, after: writtenRules(none, outgoing("autoRollback: off, timeout: 1ms")), fails: at},
+		{name: "timeout of calls out, in shadow", before: []string{none, outgoing("timeout: 1s")}, after: writtenRules(none, outgoing("mode: shadow, timeout: 1ms")), fails: at},
+		{
+			name: "the longer timeout of calls out goes", before: []string{none, "{name: wide, match: {upstream: '*'}, timeout: 1ms}", outgoing("timeout: 1s")},
+			after: writtenRules(none, "{name: wide, match: {upstream: '*'}, timeout: 1ms}"), fails: at, want: true,
+		},
+		{name: "calls out that another rule allowed", before: []string{none, outgoing("circuitBreaker: {minRequests: 50, failureRate: 50%}")}, after: writtenRules(none, outgoing("rateLimit: {rate: 1}")), fails: at, want: true},
+		{name: "a rule in shadow, then the upstream fails", before: []string{none, outgoing("mode: shadow, timeout: 1s")}, after: writtenRules(none, outgoing("mode: shadow, timeout: 2s")), fails: after},
+		{name: "tokens, then the upstream fails", before: []string{none}, after: map[string]string{"tokens.yaml": tokensFile("second-token", "")}, fails: after},
+		{name: "a rule with autoRollback: off, then the upstream fails", before: []string{none}, after: writtenRules(none, "{name: in, match: {service: Desk}, autoRollback: off, timeout: 5s}"), fails: after},
+		{name: "a retry since the upstream fails", before: []string{none}, after: writtenRules(none, outgoing("retry: {maxAttempts: 2}")), fails: before},
+		{name: "a timeout since the upstream fails", before: []string{none}, after: writtenRules(none, "{name: in, match: {service: Desk}, timeout: 5s}"), fails: before},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			far := new(moodyTill)
+			reg := registry.New()
+			registry.Plain(far, registry.In(reg), registry.As("test.till"))
+			till := hosttest.Start(t, "services: [{name: Till, handler: test.till}]\n", hosttest.Options{Registry: reg})
+			h := hosttest.Start(t, fmt.Sprintf(undoneUpstream, till.Address), hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{
+				policyFile: ruleFile(tt.before...), "tokens.yaml": tokensFile("partner-token", ""),
+			}})
+			var s running
+			s.run(t, h, stream{service: "Desk", method: "Mul"}, stream{method: "Mul", n: 1})
+			awaitThat(t, "traffic", func() bool { return s.ok.Load() > 300 })
+			if tt.fails == before {
+				awaitThat(t, "more traffic", func() bool { return s.ok.Load() > 2000 })
+				far.fails.Store(true)
+				awaitThat(t, "failed calls", func() bool { return s.failed.Load() > 1700 })
+			}
+			for name, text := range tt.after {
+				h.Write(name, text)
+			}
+			if r := h.Revision(); r.Result != host.ResultApplied || r.Number != 2 {
+				t.Fatalf("r%d %s %v %s", r.Number, r.Result, r.Problems, r.Error)
+			}
+			far.fails.Store(tt.fails != at)
+			r := settled(t, h, 2)
+			t.Log(r.Result, r.Verdict)
+			if undone := r.Result == host.ResultRolledBack; undone != tt.want || undone && !strings.Contains(r.Verdict, " fail, ") && !strings.Contains(r.Verdict, " to till that r1 let through") {
+				t.Errorf("r%d %s: %q, undone: want %v", r.Number, r.Result, r.Verdict, tt.want)
+			}
+		})
+	}
+}
+
+// A certificate authority that is not that of the upstream makes calls fail once connections are made anew.
+func TestAnAuthorityThatIsWrongIsUndone(t *testing.T) {
+	t.Parallel()
+	far, _ := startTill(t, 0)
+	ca := newAuthority(t)
+	front := startTLSFront(t, ca, "billing.internal", far.Address)
+	cert, key := ca.issue(t, "host-1")
+	h := hosttest.Start(t, fmt.Sprintf(`
+services: [{name: Desk, handler: test.desk, uses: {till: till}}]
+upstreams:
+  - {name: till, service: Till, resolve: {endpoints: [%q]}, tls: {caFile: ca.pem, certFile: host.pem, keyFile: host.key, serverName: billing.internal}}
+policies: {watch: {debounce: 20ms, poll: 200ms}, autoRollback: {window: 1s}}
+`, front.address), hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{"ca.pem": ca.pem, "host.pem": cert, "host.key": key}})
+	var s running
+	s.run(t, h, stream{service: "Desk", method: "Mul"})
+	awaitThat(t, "traffic", func() bool { return s.ok.Load() > 200 })
+	h.Write("ca.pem", newAuthority(t).pem)
+	if r := h.Revision(); r.Result != host.ResultApplied || r.Number != 2 {
+		t.Fatalf("r%d %s %v %s", r.Number, r.Result, r.Problems, r.Error)
+	}
+	if r := settled(t, h, 2); r.Result != host.ResultRolledBack || !strings.Contains(r.Verdict, " fail, 0 % did before r2") {
+		t.Errorf("r%d %s: %q", r.Number, r.Result, r.Verdict)
+	}
+	before := s.ok.Load()
+	awaitThat(t, "calls after the rollback", func() bool { return s.ok.Load() > before+100 })
+}
+
+// Peers that restart one after the other are no reason to undo an edit that affects them.
+func TestARestartOfPeersInAWindowUndoesNothing(t *testing.T) {
+	t.Parallel()
+	addresses := [...]string{wiretest.Address(t), wiretest.Address(t), wiretest.Address(t)}
+	var peers [len(addresses)]*hosttest.Host
+	for i, a := range addresses {
+		peers[i] = startTillAt(t, a)
+	}
+	manifest := strings.Replace(fmt.Sprintf(undoneUpstream, "ADDRESSES"), `"ADDRESSES"`, strings.Join(addresses[:], ", "), 1)
+	out := "{name: out, match: {upstream: till}, timeout: %s}"
+	h := hosttest.Start(t, manifest, hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{
+		policyFile: ruleFile(fmt.Sprintf(out, "1s")), "tokens.yaml": tokensFile("partner-token", ""),
+	}})
+	var s running
+	s.run(t, h, stream{service: "Desk", method: "Mul"})
+	awaitThat(t, "traffic", func() bool { return s.ok.Load() > 300 })
+	h.Write(policyFile, ruleFile(fmt.Sprintf(out, "2s")))
+	if r := h.Revision(); r.Result != host.ResultApplied || r.Number != 2 {
+		t.Fatalf("r%d %s %v %s", r.Number, r.Result, r.Problems, r.Error)
+	}
+	for i, a := range addresses {
+		peers[i].Stop()
+		peers[i] = startTillAt(t, a)
+		before := s.ok.Load()
+		awaitThat(t, "calls after a restart", func() bool { return s.ok.Load() > before+50 })
+	}
+	if r := settled(t, h, 2); r.Result != host.ResultApplied {
+		t.Errorf("r%d %s: %q", r.Number, r.Result, r.Verdict)
+	}
+	t.Logf("%d calls failed, %d did not", s.failed.Load(), s.ok.Load())
+}
