@@ -87,7 +87,8 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	if h != nil && h.hash == next.Hash {
 		h = nil // the files are what runs
 	}
-	if a.rollbacks.held.Store(h); h != nil {
+	a.rollbacks.held.Store(h)
+	if h != nil {
 		r.Pinned = h.hash
 	}
 	if prev != nil {

@@ -406,7 +406,8 @@ func TestOneMethodOfAnotherHost(t *testing.T) {
 	far := hosttest.Start(t, "host: {name: far}\nservices: [{name: Arith, handler: test.arith}]\n", hosttest.Options{Registry: slow})
 	y.put("Arith", far.Address)
 	gw := standalone(t, y, toAll+"policies: {files: [policies.d/*.yaml], watch: {debounce: 20ms, poll: 200ms}, autoRollback: {window: 30s}}\n", hosttest.Options{Files: map[string]string{
-		policyFile: ruleFile("{name: s, match: {service: Arith}, timeout: 8s}")}})
+		policyFile: ruleFile("{name: s, match: {service: Arith}, timeout: 8s}"),
+	}})
 	gw.Write(policyFile, ruleFile("{name: s, match: {service: Arith, method: Nap}, access: {allow: [{caller: batch}]}}"))
 	gw.Revision()
 	must(t, host.LeadTo(gw.Host, y))

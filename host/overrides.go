@@ -312,7 +312,8 @@ func (a *arrangement) pathOf(known []string, name string) (string, error) {
 	if len(patterns) == 0 {
 		return "", e.WithHelp("policies.files of its manifest is empty: add a pattern such as policies.d/*.yaml")
 	}
-	return "", e.WithHelp("a new one must match policies.files of its manifest: %s; its policy files: %s", strings.Join(patterns, ", "), cmp.Or(strings.Join(known, ", "), "none"))
+	return "", e.WithHelp("a new one must match policies.files of its manifest: %s; its policy files: %s",
+		strings.Join(patterns, ", "), cmp.Or(strings.Join(known, ", "), "none"))
 }
 
 // behind describes how files differ from the set that replaces them.

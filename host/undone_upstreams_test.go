@@ -18,7 +18,7 @@ import (
 // moodyTill is an upstream that fails when it is told to.
 type moodyTill struct{ fails atomic.Bool }
 
-func (l *moodyTill) Mul(ctx context.Context, _ *args, r *reply) error {
+func (l *moodyTill) Mul(ctx context.Context, _ *args, _ *reply) error {
 	if l.fails.Load() {
 		return code.Errorf(code.Unavailable, "closed today")
 	}

@@ -114,7 +114,7 @@ func (w *window) tallyOf(method string) *tally {
 		return t
 	}
 	if t, ok := w.found.Load(method); ok {
-		return t.(*tally)
+		return t.(*tally) //nolint:forcetypeassert // found has nothing else
 	}
 	if w.founds.Load() >= maxTallies {
 		return &w.others
@@ -124,7 +124,7 @@ func (w *window) tallyOf(method string) *tally {
 	if !known {
 		w.founds.Add(1)
 	}
-	return t.(*tally)
+	return t.(*tally) //nolint:forcetypeassert // found has nothing else
 }
 
 // maxTallies bounds the methods of other hosts that are counted by themselves.
@@ -250,7 +250,8 @@ func (w *window) judge(now time.Time) verdict {
 		bad := fmt.Sprintf("%s is broken (%s)", b.Rule, w.next.set.Rule(b.Rule).Position(""))
 		return verdict{over: true, bad: bad, cause: cause{rule: b.Rule, kind: b.Kind}, text: bad}
 	}
-	if w.judged++; w.judged%failuresEvery == 0 {
+	w.judged++
+	if w.judged%failuresEvery == 0 {
 		if bad := w.failures.judge(); bad != "" {
 			return verdict{over: true, bad: bad, text: bad}
 		}
@@ -286,7 +287,7 @@ func (w *window) exceeds(refused, through uint64) bool {
 func (w *window) tallies() []*tally {
 	list := append(slices.Collect(maps.Values(w.byMethod)), &w.others)
 	w.found.Range(func(_, t any) bool {
-		list = append(list, t.(*tally))
+		list = append(list, t.(*tally)) //nolint:forcetypeassert // found has nothing else
 		return true
 	})
 	return list

@@ -41,6 +41,7 @@ func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot
 	}
 	cc.shadowBreakers(before)
 	for !cc.conclude(func() { cc.countShadow(&c.shadowed) }) {
+		continue // without the rule that panicked
 	}
 	return slot, cc.timed(err)
 }

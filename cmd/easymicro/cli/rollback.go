@@ -174,7 +174,8 @@ func (p *putInForce) judged(s *admin.Status, r *admin.Attempt) (bool, error) {
 	case running.Revision != r.Number && running.Source == admin.SourceAutoRollback:
 		return true, &exitError{code: ExitAnswered, err: fmt.Errorf("%s", running.Why)}
 	case running.Revision != r.Number && running.Source != "":
-		return true, &exitError{code: ExitAnswered, err: fmt.Errorf("r%d was replaced by r%d, by %s, before there was a verdict", r.Number, running.Revision, running.Source)}
+		err := fmt.Errorf("r%d was replaced by r%d, by %s, before there was a verdict", r.Number, running.Revision, running.Source)
+		return true, &exitError{code: ExitAnswered, err: err}
 	case running.Revision != r.Number:
 		return false, nil // it is being recorded
 	case s.Policies.Observed != nil:
