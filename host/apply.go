@@ -95,16 +95,11 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		r.Changes = admin.Changes(g.changes.Few())
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
 	}
-	u := from.undoes
-	if u == nil {
-		a.record(r, next)
-		return r, nil
-	}
-	a.metrics.RolledBack()
-	undone := func(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict }
-	a.history.amend(u.window.next.revision, undone) // whoever finds the rollback finds it
 	a.record(r, next)
-	a.memory.amend(u.window.next.revision, undone)
+	if u := from.undoes; u != nil {
+		a.metrics.RolledBack()
+		a.memory.amend(u.window.next.revision, u.record)
+	}
 	return r, nil
 }
 
@@ -159,6 +154,9 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 		}
 	}
 	w := a.rollbacks.observe(prev, g, from)
+	if u := from.undoes; u != nil {
+		a.history.amend(u.window.next.revision, u.record) // whoever finds no window finds the verdict
+	}
 	a.current.Store(g)
 	commits := []func(){g.policies.Activate} // the limits of state that is shared with calls of the generation before
 	for _, s := range steps {

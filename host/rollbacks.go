@@ -35,6 +35,9 @@ type undoing struct {
 	verdict string
 }
 
+// record changes the record of the edit that is undone.
+func (u *undoing) record(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict }
+
 // observe opens the window of a new generation, before it comes into force. It returns nil if the edit is not observed.
 func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	baseline := r.baseline
