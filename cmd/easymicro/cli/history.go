@@ -38,7 +38,7 @@ With host.state in the manifest the history outlives the process, and "history s
 	return cmd
 }
 
-// onlyShow rejects arguments of history: they do not name a command.
+// onlyShow rejects arguments of history that name no subcommand.
 func onlyShow(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -80,7 +80,7 @@ func resultText(p *printer, r *admin.Attempt) string {
 	return p.paint(red, r.Result)
 }
 
-// whatText describes an attempt in one line: why, and what it changed or failed with.
+// whatText describes an attempt in one line: the reason for it, and its changes or its error.
 func whatText(r *admin.Attempt) string {
 	const shown = 2
 	var words []string
