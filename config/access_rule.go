@@ -12,14 +12,14 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// accessCall is a call as rules for access see it.
+// accessCall is a call as access rules see it.
 type accessCall struct {
 	Target
 	caller string
 	peer   netip.Addr // the zero Addr is in no network
 }
 
-// accessRule is an enforced rule for access in a form that is quick to ask.
+// accessRule is an enforced access rule, indexed to be evaluated fast.
 type accessRule struct {
 	*Rule
 	callers     callerIndex
@@ -34,7 +34,7 @@ type accessException struct {
 	peers []netip.Prefix
 }
 
-// accessRules returns the rules for access of incoming calls that are enforced now.
+// accessRules returns the access rules for incoming calls that are enforced now.
 func accessRules(rules []Rule, now time.Time) []*Rule {
 	var list []*Rule
 	for i := range rules {
@@ -63,7 +63,7 @@ func matchesTarget(r *Rule, t Target) bool {
 	return anyOr(r.Match.Service, t.Service) && anyOr(r.Match.Method, t.Method)
 }
 
-// mayRefuse returns the callers, out of all, that the rule may refuse.
+// mayRefuse returns those of all callers that the rule may refuse.
 func (a *accessRule) mayRefuse(all []string, isCaller map[string]bool) []string {
 	var names []string
 	switch {
@@ -94,7 +94,8 @@ func (x *accessException) excludes(c *accessCall) bool {
 		(len(x.Peer) == 0 || inNetworks(x.peers, c.peer))
 }
 
-// sameAccess reports whether two rules for access that are enforced refuse the same calls, as far as that is plain.
+// sameAccess reports whether two enforced access rules are written alike, so that they refuse the same calls. It may return false
+// for others that do.
 func sameAccess(a, b *Rule) bool {
 	samePatterns := slices.Equal[Patterns]
 	sameEntries := func(p, q []AccessEntry) bool {
@@ -111,7 +112,7 @@ func sameAccess(a, b *Rule) bool {
 		sameEntries(a.Access.Allow, b.Access.Allow) && sameEntries(a.Access.Deny, b.Access.Deny)
 }
 
-// callerPatterns calls yield with the patterns by which a rule tells callers apart.
+// callerPatterns calls yield with the patterns by which a rule distinguishes callers.
 func callerPatterns(r *Rule, yield func(Patterns)) {
 	yield(r.Match.Caller)
 	for i := range r.Match.Except {
@@ -124,7 +125,7 @@ func callerPatterns(r *Rule, yield func(Patterns)) {
 	}
 }
 
-// callerIndex is a list of patterns that may be long.
+// callerIndex is an index of patterns for callers, of which there may be many.
 type callerIndex struct {
 	exact map[string]bool
 	globs []string
@@ -175,7 +176,7 @@ func inNetworks(networks []netip.Prefix, a netip.Addr) bool {
 }
 
 // ShareOf maps a caller, or the peer of anonymous callers, to a number from 0 to 1. A rule with enforceShare is enforced for
-// those below it. The hash includes the name of the rule, so that rules affect different callers.
+// the callers whose number is below that share. The hash includes the name of the rule, so that rules affect different callers.
 func ShareOf(rule, caller string, peer netip.Addr) float64 {
 	var d xxhash.Digest
 	d.Reset()

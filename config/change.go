@@ -19,7 +19,7 @@ type Change struct {
 	Position Position `json:"position,omitzero"` // in the new set, or in the old one if the subject was removed
 }
 
-// Op is the kind of a change: its sign in lists.
+// Op is the kind of a change, written as its sign in lists.
 type Op string
 
 // The kinds of changes.
@@ -72,8 +72,8 @@ func (c Changes) Neutral() bool {
 	return !slices.ContainsFunc(c, func(change Change) bool { return change.Effect != Neutral })
 }
 
-// Signed returns one line for each change, after its signs: + added, - removed, ~ changed, and < wider, > tighter. What takes
-// more than a moment between two calls is behind it: "~ < arith-mul: rateLimit.rate 500 → 900 (policies.yaml:4)".
+// Signed returns one line for each change, after its signs: + added, - removed, ~ changed, and < wider, > tighter. A
+// class other than Live ends the line: "~ < arith-mul: rateLimit.rate 500 → 900 (policies.yaml:4)".
 func (c Changes) Signed() []string {
 	var lines []string
 	for i := range c {

@@ -3,8 +3,8 @@
 //
 // Struct tags are the single source: yaml is the key; default, min, max, enum and required define the accepted values;
 // reload is the class of a change, inherited by nested fields; later marks fields that are parsed and rejected as not
-// supported yet; effect says what a larger value does to calls (more: lets more of them through, less: fewer, neutral: neither), and is
-// inherited too; doc is the text of the reference.
+// supported yet; effect says what a larger value does to calls (more: lets more of them through, less: lets fewer through,
+// neutral: neither), and is inherited, too; doc is the text of the reference.
 package config
 
 import (
@@ -70,7 +70,7 @@ func (s *Set) ProblemAt(path, message string) Problems {
 	return Problems{s.Manifest.Position(path).Problem(path, message)}
 }
 
-// TextsByPath returns the contents of the files by their paths as shown; nil if they are not known.
+// TextsByPath returns the contents of the files by path as shown; nil if they are not known.
 func (s *Set) TextsByPath() map[string][]byte {
 	texts := make(map[string][]byte, len(s.Files))
 	for _, f := range s.Files {

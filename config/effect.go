@@ -47,11 +47,11 @@ func (e Effect) opposite() Effect {
 const (
 	moreIsWider     = "more"
 	moreIsTighter   = "less"
-	unsetIsMost     = ",none" // after one of both: an unset value is larger than all others
+	unsetIsMost     = ",none" // appended to one of these: an unset value is larger than any other
 	neutralWhatever = "neutral"
 )
 
-// tags holds the tags of a field that its changes need, partly inherited.
+// tags holds the struct tags of a field that decide on the class and the effect of its changes. Class and effect are inherited.
 type tags struct {
 	class  Class
 	effect string
@@ -80,7 +80,7 @@ func (t tags) of(old, next reflect.Value) Effect {
 	return e
 }
 
-// unordered returns the effect of a change of which the direction is not known.
+// unordered returns the effect of a change whose direction is not known.
 func (t tags) unordered() Effect {
 	if t.effect == neutralWhatever {
 		return Neutral
@@ -88,8 +88,8 @@ func (t tags) unordered() Effect {
 	return Changed
 }
 
-// compareValues is negative if old is smaller: in number, in the order of an enum, or as a list whose texts next has or
-// covers. It returns false if neither is smaller.
+// compareValues returns a negative number if old is smaller than next: by number, by the order of an enum, or as a list whose
+// texts next has or covers. ok is false if the values cannot be ordered.
 func compareValues(old, next reflect.Value, enum []string, unsetIsMost bool) (n int, ok bool) {
 	if unsetIsMost && isUnset(old) != isUnset(next) {
 		return cmp.Compare(boolInt(isUnset(old)), boolInt(isUnset(next))), true
@@ -117,7 +117,7 @@ func compareValues(old, next reflect.Value, enum []string, unsetIsMost bool) (n 
 	return 0, false
 }
 
-// coversText covers names, patterns and networks.
+// coversText reports whether a name, a pattern or a network covers another one.
 func coversText(wide, narrow string) bool {
 	return wildcard.Covers(wide, narrow) || coversNetwork(wide, narrow)
 }

@@ -21,7 +21,7 @@ type Effective struct {
 // EffectiveValue is a scalar, a list of scalars or an empty mapping, by its path in the manifest.
 type EffectiveValue struct {
 	Value    any  `json:"value"`
-	Position      // of what is written; the file is the name of the flag or the variable that sets it
+	Position      // where the value is written; File is the flag or the variable that sets it, if one does
 	Default  bool `json:"default,omitempty"`
 }
 
@@ -62,7 +62,7 @@ func (e *effectiveWriter) mapping(path string, v reflect.Value) *yaml.Node {
 	return e.orEmpty(path, n)
 }
 
-// orEmpty returns a mapping; one without content if it is written, or else nil.
+// orEmpty returns n. If n has no content, it returns an empty mapping if one is written, and nil otherwise.
 func (e *effectiveWriter) orEmpty(path string, n *yaml.Node) *yaml.Node {
 	switch {
 	case len(n.Content) > 0:
@@ -151,8 +151,8 @@ func (e *effectiveWriter) options(path string, o RawOptions) *yaml.Node {
 	return own.option(path, "", plain, followed(o.node), o.file)
 }
 
-// option returns an option, or options below it, that cannot be a secret, with its position in a file. name is its path inside the
-// options: whatever is below a suspicious name is suspicious.
+// option returns an option and those below it, with their positions in a file; what may be a secret is hidden. name is the path
+// inside the options: options below a name that suggests a secret may be secrets, too.
 func (e *effectiveWriter) option(path, name string, v any, at *yaml.Node, file string) *yaml.Node {
 	e.position = func(string) Position { return Position{File: file, Line: at.Line, Column: at.Column} }
 	below, isMapping := v.(map[string]any)
@@ -183,7 +183,7 @@ func withoutSecrets(name string, v any) any {
 	return shown
 }
 
-// leaf keeps a value with its place, and adds that to its line.
+// leaf records a value with its position, and adds the position to its line as a comment.
 func (e *effectiveWriter) leaf(path string, n *yaml.Node, value any) *yaml.Node {
 	kept := EffectiveValue{Value: value, Default: !e.written(path)}
 	n.LineComment = "default"
@@ -195,7 +195,7 @@ func (e *effectiveWriter) leaf(path string, n *yaml.Node, value any) *yaml.Node 
 	return n
 }
 
-// plainScalar returns a scalar for JSON: a boolean, a number, or what is written.
+// plainScalar returns a scalar for JSON: a boolean, a number, or its text.
 func plainScalar(v reflect.Value) any {
 	text := show(v)
 	switch tag := plainTag(text); {

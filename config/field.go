@@ -302,7 +302,7 @@ func (d structTypes) setDefaults(v reflect.Value) {
 		switch {
 		case f.hasDef:
 			f.setDefault(fv)
-		case f.scalar != "": // absent is not the word for off
+		case f.scalar != "": // an absent block has its defaults: only the scalar turns it off
 			fv.Set(reflect.New(f.typ.Elem()))
 			d.setDefaults(fv.Elem())
 		case f.typ.Kind() == reflect.Struct && f.typ != timeType && f.typ != rawOptionsType:

@@ -15,7 +15,7 @@ type fieldDiffer struct {
 	changes Changes
 	subject string
 	at      func(path string) Position
-	rule    *ruleEffect // nil while other things are compared
+	rule    *ruleEffect // of the rule that is compared; nil: none is
 }
 
 func (d *fieldDiffer) add(c Change) { d.changes = append(d.changes, c) }

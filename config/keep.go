@@ -10,7 +10,7 @@ import (
 // wideningRefuse is the value of Policies.Widening that rejects edits.
 const wideningRefuse = "refuse"
 
-// keepChecker checks the rules of policies.keep.
+// keepChecker checks the rules that policies.keep names.
 type keepChecker struct{ *report }
 
 func (c keepChecker) check() {
@@ -32,7 +32,7 @@ func (c keepChecker) check() {
 	}
 }
 
-// unkept returns why a rule is not enforced for all callers, and the field.
+// unkept returns the field by which a rule is not enforced for all callers, and why; empty if it is.
 func unkept(r *Rule, now time.Time) (field, why string) {
 	switch {
 	case r.Mode == Shadow || r.Mode == Off:
@@ -50,11 +50,11 @@ type Edit struct {
 	Old, Next  *Set // Old is nil at the start
 	Changes    Changes
 	Targets    []Target // the methods that the host serves once Next is applied
-	AllowWider bool     // by whoever applies it
+	AllowWider bool     // accepts calls that Next lets through, as an operator has asked
 }
 
-// Judge returns what speaks against the edit: errors for rules that must be kept (policies.keep) and, under policies.widening:
-// refuse, for calls that it lets through; otherwise warnings of them. The policies of both sets count, whichever are stricter.
+// Judge returns the problems of the edit: errors about rules that must be kept (policies.keep) and, under policies.widening:
+// refuse, about calls that it lets through; otherwise warnings about these calls. Of the policies of both sets the stricter apply.
 func (e *Edit) Judge() Problems {
 	problems := e.matchless()
 	if e.Old == nil {
@@ -96,7 +96,7 @@ func (e *Edit) wider(p Problem, refuse bool, way string) Problem {
 	return p
 }
 
-// unkept returns the rules that the old set keeps and the edit does not.
+// unkept returns a problem for each rule that the old set keeps and the edit does not.
 func (e *Edit) unkept() (problems Problems) {
 	now := time.Now()
 	for i, name := range e.Old.Manifest.Policies.Keep {
@@ -119,7 +119,7 @@ func (e *Edit) unkept() (problems Problems) {
 	return problems
 }
 
-// matchless returns the rules to keep that match no method or upstream of the host.
+// matchless returns a problem for each rule to keep that matches no method or upstream of the host.
 func (e *Edit) matchless() (problems Problems) {
 	names := slices.Clone(e.Next.Manifest.Policies.Keep)
 	if e.Old != nil {

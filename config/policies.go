@@ -37,7 +37,8 @@ type AutoRollback struct {
 	MinRequests    int      `yaml:"minRequests" default:"100" min:"1" doc:"Minimum number of calls to judge by."`
 }
 
-// Stricter returns the stricter settings of two: those of the set in force and of an edit of it.
+// Stricter combines the settings of the set in force and of an edit: of each field the stricter value. It returns nil if both are
+// off.
 func (a *AutoRollback) Stricter(o *AutoRollback) *AutoRollback {
 	if a == nil || o == nil {
 		return cmp.Or(a, o)

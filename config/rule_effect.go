@@ -8,8 +8,8 @@ import (
 // ruleEffect finds the effect of the changes of one rule.
 type ruleEffect struct {
 	old, next *Rule
-	off, on   bool // the rule is no longer enforced, is enforced now
-	refuses   bool // one of both has a kind that refuses or ends calls
+	off, on   bool // next is not enforced; old was not
+	refuses   bool // either has a kind that refuses or ends calls
 }
 
 func newRuleEffect(old, next *Rule, now time.Time) *ruleEffect {
@@ -24,7 +24,7 @@ func canRefuse(r *Rule) bool {
 	return r.Access != nil || r.Shed != nil || r.RateLimit != nil || r.CircuitBreaker != nil || r.Concurrency != nil || r.Timeout != nil
 }
 
-// rulePresence returns the effect of a rule that is added, or Tighter even if it takes the place of a wider one.
+// rulePresence returns the effect of adding a rule: Tighter even if it overrides a less specific one.
 func rulePresence(r *Rule, now time.Time) Effect {
 	switch {
 	case r.disarmed(now) != "":

@@ -5,13 +5,14 @@ import (
 	"time"
 )
 
-// Same reports whether two rules mean the same for a kind that both have, other than retries and the like.
+// Same reports whether two rules mean the same for a kind that both have. Of shed, retry, hedge and outlierDetection it does not
+// compare the settings.
 func Same(r, o *Rule, kind Kind) bool {
 	a, b := only(r, kind), only(o, kind)
 	return a.Name == b.Name && (reflect.DeepEqual(&a, &b) || a.content() == b.content())
 }
 
-// ForAll returns a rule as one enforced for all calls.
+// ForAll returns a copy of a rule that is enforced for all calls.
 func ForAll(r *Rule) *Rule {
 	c := *r
 	c.Match, c.Mode, c.EnforceShare, c.Expires = Match{Service: Patterns{"*"}}, Enforce, nil, time.Time{}
@@ -21,7 +22,7 @@ func ForAll(r *Rule) *Rule {
 	return &c
 }
 
-// Tight returns a rule with limits that a second call at the same time exceeds.
+// Tight returns a copy of a rule with limits that a second concurrent call exceeds.
 func Tight(r *Rule) *Rule {
 	c := *r
 	unqueue(&c)
@@ -34,7 +35,7 @@ func Tight(r *Rule) *Rule {
 	return &c
 }
 
-// AccessCallers returns the first callers that an access rule names.
+// AccessCallers returns the first caller that an access rule allows, and the first that it denies.
 func AccessCallers(r *Rule) []string {
 	var callers []string
 	if r.Access != nil {
@@ -53,7 +54,7 @@ func SameCalls(r, o *Rule) bool {
 	return a.Name == b.Name && reflect.DeepEqual(&a, &b)
 }
 
-// only returns what some kinds of a rule mean for incoming calls.
+// only returns a rule with nothing but some of its kinds, and the fields that say which calls they apply to.
 func only(r *Rule, kinds ...Kind) Rule {
 	c := Rule{Match: r.Match, Mode: r.Mode, EnforceShare: r.EnforceShare, Expires: r.Expires}
 	if r.EnforceShare != nil { // it selects callers by the name of the rule
@@ -71,13 +72,19 @@ func only(r *Rule, kinds ...Kind) Rule {
 			c.Concurrency = r.Concurrency
 		case KindTimeout:
 			c.Timeout = r.Timeout
-		case KindShed, KindRetry, KindHedge, KindOutlierDetection:
+		case KindRetry:
+			c.Retry = r.Retry
+		case KindHedge:
+			c.Hedge = r.Hedge
+		case KindOutlierDetection:
+			c.OutlierDetection = r.OutlierDetection
+		case KindShed:
 		}
 	}
 	return c
 }
 
-// ForBaseline returns a rule for incoming calls with some of its kinds, that decides without having calls wait.
+// ForBaseline returns a rule with some of its kinds, under which no call waits.
 func ForBaseline(r *Rule, kinds []Kind) Rule {
 	c := only(r, kinds...)
 	c.Name, c.path, c.at = r.Name, r.path, r.at

@@ -16,18 +16,18 @@ type Target struct{ Service, Method string }
 // String returns Service.Method.
 func (t Target) String() string { return t.Service + "." + t.Method }
 
-// universe holds calls that represent all calls to the access rules of two sets: each region that their patterns tell apart has
-// one, unless there are too many regions.
+// universe holds calls that represent all calls to the access rules of two sets: one for each class that their patterns
+// distinguish, unless there are too many classes.
 type universe struct {
 	targets []Target
 	callers []string        // of both sets, anonymous first
-	known   map[string]bool // the same
+	known   map[string]bool // the names in callers
 	fresh   []string        // callers of the next set that the old one does not know
 	peers   []netip.Addr    // the zero Addr first, if it is a peer or peers do not matter
-	partial bool            // some regions have no call
+	partial bool            // some classes have no call
 }
 
-// maxRepresentatives bounds the texts that stand for patterns.
+// maxRepresentatives bounds the texts that represent patterns.
 const maxRepresentatives = 1000
 
 // newUniverse returns the calls for two sets and their access rules. targets are the methods of the host; nil if they are
@@ -72,12 +72,12 @@ func setOf(list []string) map[string]bool {
 	return set
 }
 
-// open reports whether a set identifies callers by more than a list of tokens, so that anyone may be a caller.
+// open reports whether a set identifies callers by more than a list of tokens, so that a caller may have any name.
 func open(m *Manifest) bool {
 	return m == nil || slices.ContainsFunc(m.Auth.Identify, func(how string) bool { return how != "token" })
 }
 
-// identified returns the callers that a set can tell, anonymous first.
+// identified returns the callers that a set can identify, anonymous first.
 func identified(set *Set, now time.Time) []string {
 	list := []string{"anonymous"}
 	if set.Manifest == nil || !slices.Contains(set.Manifest.Auth.Identify, "token") {
@@ -94,7 +94,7 @@ func identified(set *Set, now time.Time) []string {
 	return list
 }
 
-// distinct leaves out callers that no rule can tell from one that is kept, and that the old set knows alike.
+// distinct returns the callers without those that neither a rule nor the old set distinguishes from one that it returns.
 func (u *universe) distinct(callers, before []string, rules []*Rule) []string {
 	const most = 2_000_000 // comparisons
 	if slices.ContainsFunc(rules, func(r *Rule) bool { return r.EnforceShare != nil }) {
@@ -134,7 +134,7 @@ func (u *universe) distinct(callers, before []string, rules []*Rule) []string {
 	})
 }
 
-// addTargets adds the methods that patterns tell apart.
+// addTargets adds a method for each class that the patterns distinguish.
 func (u *universe) addTargets(m *Manifest, rules []*Rule) {
 	var services, methods []string
 	for _, r := range rules {
@@ -160,7 +160,7 @@ func (u *universe) addTargets(m *Manifest, rules []*Rule) {
 	}
 }
 
-// representatives returns texts for the regions that patterns tell apart: each exact name, a text for each glob and for the
+// representatives returns a text for each class that the patterns distinguish: each exact name, a text for each glob and for the
 // overlap of two, and one that nothing matches.
 func (u *universe) representatives(patterns []string) []string {
 	slices.Sort(patterns)
@@ -211,8 +211,8 @@ func fillerFor(patterns []string) string {
 	return filler
 }
 
-// addPeers adds the first address of each network of the sets, and the one behind it, so that each region of addresses has
-// one.
+// addPeers adds the first address of each network of the sets and the first one after it, so that each range that the networks
+// distinguish has one.
 func (u *universe) addPeers(old, next *Set, rules []*Rule) {
 	var networks []netip.Prefix
 	sharing := false
@@ -252,7 +252,7 @@ func (u *universe) addPeers(old, next *Set, rules []*Rule) {
 	}
 	add(netip.IPv4Unspecified())
 	add(netip.IPv6Unspecified())
-	for i := byte(0); sharing && i < 64; i++ { // anonymous callers are told apart by their address
+	for i := byte(0); sharing && i < 64; i++ { // anonymous callers differ by their address
 		u.partial = true
 		add(netip.AddrFrom4([4]byte{192, 0, 2, i}))
 	}

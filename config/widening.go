@@ -19,7 +19,7 @@ type Widening struct {
 	Position Position   // of the change
 	OK       bool       // the rule has widen: ok
 
-	shown string // who makes the call
+	shown string // the caller and its address, as String has them
 }
 
 // String returns "wider: anonymous may now call Arith.Mul (only-web: mode enforce → shadow, 10.yaml:3)".
@@ -41,17 +41,17 @@ func (w *Widening) problem() Problem {
 // Widenings holds the first few calls that an edit lets through.
 type Widenings struct {
 	List      []Widening
-	Undecided string // why there may be others even if List is empty; empty if there are none
+	Undecided string // why there may be others; empty if List is complete
 }
 
 // Bounds of the search for widenings.
 const (
 	maxWidenings     = 5
-	maxWideningSteps = 500_000 // calls that a rule is asked about
+	maxWideningSteps = 500_000 // evaluations of a rule for a call
 )
 
 // Widened finds calls that next lets through and old refuses, by their enforced access rules and by how they identify callers.
-// changes are those between the sets. targets are the methods of the host; nil decides for the methods that patterns tell apart.
+// changes are those between the sets. targets are the methods of the host; nil: a method for each class that the patterns distinguish.
 func Widened(old, next *Set, changes Changes, targets []Target) Widenings {
 	if !slices.ContainsFunc(changes, func(c Change) bool { return c.Effect != Neutral }) {
 		return Widenings{}
@@ -111,7 +111,7 @@ func (s *wideningSearch) changedRules(old, next *Set) []changedRule {
 	return list
 }
 
-// ok reports whether the rule, or if it was removed its predecessor, has widen: ok.
+// ok reports whether the rule has widen: ok: the new one or, if it was removed, the old one.
 func (c changedRule) ok() bool {
 	if c.heir == nil {
 		return c.rule.Widen == widenOK
@@ -184,7 +184,7 @@ func (s *wideningSearch) causeOf(r, heir *Rule) (string, Position) {
 	return heir.Name + " changed", heir.Position("")
 }
 
-// byCaller finds a call that a caller may make that could not be told from anonymous ones before.
+// byCaller finds a call that is let through because its caller, which was anonymous before, is identified now.
 func (s *wideningSearch) byCaller() {
 	for _, caller := range s.u.fresh {
 		for _, t := range s.u.targets {
@@ -225,7 +225,8 @@ func (s *wideningSearch) setting(prefix string) (string, Position) {
 	return prefix + "*", Position{}
 }
 
-// byProxy finds a call that the address of a caller no longer refuses, since another peer is believed about it.
+// byProxy finds a call that is let through because a proxy is trusted that was not, or the other way round, so that rules see
+// another address.
 func (s *wideningSearch) byProxy(old, next []string) {
 	before, after := newProxies(old), newProxies(next)
 	for _, proxy := range s.u.peers {
@@ -265,7 +266,7 @@ func proxyText(proxy netip.Addr) string {
 	return proxy.String()
 }
 
-// proxies are the peers whose X-Forwarded-For counts.
+// proxies holds the peers whose X-Forwarded-For counts.
 type proxies struct {
 	networks []netip.Prefix
 	unix     bool
@@ -295,18 +296,18 @@ func (s *wideningSearch) found() Widenings {
 	return w
 }
 
-// accessAsker asks the rules for access of one set.
+// accessAsker evaluates the access rules of one set.
 type accessAsker struct {
 	rules    []*Rule
 	compiled map[*Rule]*accessRule
 	byTarget map[Target][]*accessRule
 }
 
-// refuses reports whether a rule refuses a call. It adds what it asks to steps.
+// refuses reports whether a rule refuses a call. It adds the number of evaluations to steps.
 func (a *accessAsker) refuses(c *accessCall, steps *int) bool {
 	list, known := a.byTarget[c.Target]
 	if !known {
-		*steps += len(a.rules) / 8 // which is quicker
+		*steps += len(a.rules) / 8 // to match a target is quicker than to evaluate a rule
 		for _, r := range a.rules {
 			if matchesTarget(r, c.Target) {
 				list = append(list, a.compile(r))

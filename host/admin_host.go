@@ -142,7 +142,7 @@ func (a *adminHost) answered(r *admin.Attempt, err error, help string) (*admin.A
 	return nil, a.refused(err, help)
 }
 
-// refused returns the error of an attempt as the API has it. help says what to do about problems.
+// refused returns the error of an attempt as an error of the API. help says what to do about problems.
 func (a *adminHost) refused(err error, help string) error {
 	inForce := a.current.Load().revision
 	var answer *admin.Error

@@ -162,7 +162,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	for _, s := range steps {
 		commits = append(commits, func() { s.Commit(a.life) })
 	}
-	for _, commit := range commits { // there is no way back
+	for _, commit := range commits { // a panic cannot undo them: it is logged
 		err := contain(func() error {
 			commit()
 			return nil
@@ -201,7 +201,7 @@ func contain(f func() error) error {
 	return config.Contain(func() string { return "while the edit was made ready" }, f)
 }
 
-// logInternal logs a panic that was met with an edit.
+// logInternal logs err with its stack if it is a panic.
 func (a *applier) logInternal(err error) {
 	if internal, ok := errors.AsType[*config.InternalError](err); ok {
 		a.log.Error("internal error", "where", internal.Where, "panic", internal.Value, "stack", internal.Stack)

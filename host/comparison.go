@@ -21,13 +21,13 @@ type comparison struct {
 	call    policies.Call
 	ticket  policies.Ticket
 	through bool        // the baseline lets the call through
-	limited cause       // the limit in place of that of the baseline which refuses it; without a rule: none does
+	limited cause       // the successor of the limit by which the baseline refuses it; without a rule: none
 	ended   atomic.Bool // the rules in force have ended it early
 }
 
 var comparisons = sync.Pool{New: func() any { return new(comparison) }}
 
-// begin asks the baseline. as is the call as the rules see it.
+// begin asks the baseline. as is the call as the rules in force see it.
 func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wire.Frame, as policies.Call) {
 	c.window, c.tally, c.target, c.call = w, w.tallyOf(m.FullName()), m.Target, as
 	if _, served := w.baseline.routes.Lookup(req.Service, req.Method); !served {
@@ -46,7 +46,7 @@ func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wir
 
 func (c *comparison) ask(ctx context.Context, guard *policies.Guard) {
 	e := code.From(guard.Enter(ctx, &c.call, &c.ticket))
-	if c.through = e == nil; c.through && c.ticket.Probing() { // which calls are probes is chance
+	if c.through = e == nil; c.through && c.ticket.Probing() { // which call is a probe is a matter of chance
 		c.through = false
 		c.ticket.Cancel()
 	}
@@ -55,7 +55,7 @@ func (c *comparison) ask(ctx context.Context, guard *policies.Guard) {
 	}
 }
 
-// isLimit reports whether rules of a kind refuse calls by their number: it is not the same calls that two of them refuse.
+// isLimit reports whether rules of a kind refuse calls by their number, so that two of them refuse different calls.
 func isLimit(k config.Kind) bool { return k == config.KindRateLimit || k == config.KindConcurrency }
 
 // decided compares the decision of the rules in force. waited is the rule for which the call has waited in vain.
@@ -79,7 +79,7 @@ func (c *comparison) decided(e *code.Error, waited policies.Waited) {
 	}
 }
 
-// cause returns what refuses the call; not ok if the baseline refuses it too, or if it is intended.
+// cause returns what refuses the call. ok is false if that is not the edit, or if it is intended.
 func (c *comparison) cause(e *code.Error, waited policies.Waited) (by cause, ok bool) {
 	w := c.window
 	label, by := e.Rule, cause{method: c.tally.method, reason: e.Reason}

@@ -16,8 +16,8 @@ const (
 	actionUndrain = "undrain"
 )
 
-// drains takes a host out of service by command, and back. Until then it is not ready and not in discovery, but serves, and edits
-// are applied.
+// drains takes a host out of service by command, and back into service. Meanwhile the host is not ready and not in discovery, but
+// it serves calls and applies edits.
 type drains struct {
 	*applier
 	publish func(*generation) // in discovery

@@ -13,8 +13,8 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// failures compares how many calls fail after an edit with the five minutes before it, of the methods and upstreams that the
-// edit affects and of all others. It counts calls that no rule of this host refused or ended.
+// failures compares the ratio of calls that fail after an edit with that of the five minutes before, for the methods and upstreams
+// that the edit affects and for all others. Calls that a rule of this host refused or ended do not count.
 type failures struct {
 	revision         int // of the edit
 	maximum          float64
@@ -22,7 +22,7 @@ type failures struct {
 	affected, others []failing
 }
 
-// failing is the calls of one method, or of one method of an upstream.
+// failing counts the calls of one method of this host or of an upstream.
 type failing struct {
 	name   string
 	calls  *traffic.Method
@@ -42,8 +42,8 @@ func (r ratio) share() float64 {
 	return float64(r.failed) / float64(r.all)
 }
 
-// lately are the times before an edit of which the shortest with enough calls counts, if more of them failed than in all five
-// minutes: an edit that is made since calls fail is not the reason for it.
+// lately holds shorter periods before an edit. The shortest one with enough calls counts if a larger ratio of them failed than in
+// all five minutes: an edit that is made because calls fail is not the cause.
 var lately = [...]time.Duration{3 * time.Second, 10 * time.Second, time.Minute}
 
 func newFailing(name string, m *traffic.Method, minimum uint64, now time.Time) failing {
@@ -94,7 +94,7 @@ func newFailures(baseline, next *generation, changes config.Changes, rules *poli
 	return f
 }
 
-// affected is the services and upstreams that an edit affects.
+// affected holds the services and upstreams that an edit affects.
 type affected struct{ services, upstreams map[string]bool }
 
 func affectedBy(changes config.Changes, before, next *config.Set) affected {
@@ -153,7 +153,7 @@ func (f *failures) judge() string {
 	for i := range f.others {
 		before, now = before.plus(f.others[i].before), now.plus(f.others[i].now())
 	}
-	grown := 0.0 // elsewhere, too
+	grown := 0.0 // by how much the ratio has grown elsewhere, too
 	if now.all >= f.minimum {
 		grown = max(now.share()-before.share(), 0)
 	}

@@ -36,7 +36,8 @@ type Files struct {
 }
 
 // LoadFiles reads the set of the manifest at path, to Open a host with, and returns it with the Source that follows it.
-// If the files are wrong and policies.onBadStart is lastGood, the set is the last good one. The error is config.Problems when the files are wrong.
+// If the files are wrong and policies.onBadStart is lastGood, it returns the last good set; without one, the error is
+// config.Problems.
 func LoadFiles(path string, o load.Options) (*config.Set, *Files, error) {
 	f := &Files{path: path, o: o, gate: new(files.Gate)}
 	set, err := f.load(context.Background(), nil)

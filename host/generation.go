@@ -15,8 +15,8 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// A generation is everything that decides about calls: services, rules, identities, HTTP routes. It is immutable, but for its
-// window; a change makes a new one.
+// A generation is everything that decides about calls: services, rules, identities, HTTP routes. It is immutable, except for
+// its window; a change makes a new one.
 type generation struct {
 	revision int
 	set      *config.Set

@@ -36,10 +36,10 @@ const (
 	historyBytes = 8 << 20   // of texts, which are shown
 	ruleBytes    = 2 << 10   // estimate for a rule that is kept
 	historyRules = 128 << 20 // for rules, which are kept to be explained
-	historyFiles = 64 << 20  // for the texts of files, by which revisions are put back
+	historyFiles = 64 << 20  // for the texts of files, from which revisions are put back
 )
 
-// historyEntry is an attempt with the set that it applied; nil if none, or of a process before.
+// historyEntry is an attempt with the set that it applied; nil if there is none, or if a previous process applied it.
 type historyEntry struct {
 	Attempt
 	set *config.Set
@@ -50,14 +50,14 @@ type history struct {
 	mu          sync.Mutex
 	keep        int            // how many; 0 is view.RevisionsKept
 	list        []historyEntry // the oldest first
-	last        historyEntry   // the last one about the files or that was applied, unchanged ones included
+	last        historyEntry   // the last one that read the files or was applied, unchanged ones included
 	lastApplied historyEntry   // the last that was applied, which stays however many are rejected
 }
 
 func (h *history) add(r historyEntry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r.Result != ResultRejected || r.Source != SourceApply && r.Source != SourceRollback { // else the files are what they were
+	if r.Result != ResultRejected || r.Source != SourceApply && r.Source != SourceRollback { // a rejected command says nothing about the files
 		h.last = r
 	}
 	switch r.Result {
@@ -73,7 +73,7 @@ func (h *history) add(r historyEntry) {
 	h.list = slices.Delete(h.list, 0, h.tooOld())
 }
 
-// shared returns a copy of a set that has texts in common with the sets that are kept already.
+// shared returns a copy of a set that shares the memory of equal texts with the sets that are kept already.
 func (h *history) shared(set *config.Set) *config.Set {
 	known := make(map[string][]byte)
 	for i := range h.list {
@@ -91,7 +91,7 @@ func (h *history) shared(set *config.Set) *config.Set {
 	return &with
 }
 
-// restore puts the attempts of processes before in front.
+// restore prepends the attempts of previous processes.
 func (h *history) restore(before []Attempt) {
 	h.mu.Lock()
 	defer h.mu.Unlock()

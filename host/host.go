@@ -207,7 +207,7 @@ func (h *Host) drain(begin time.Time) {
 	h.log.Info("draining", "drain_delay", delay, "grace_period", grace, "in_flight", h.InFlight())
 	deadline, cancel := context.WithDeadline(h.life, until)
 	defer cancel()
-	_ = h.current.Load().out.Withdraw(h.life) // it is logged
+	_ = h.current.Load().out.Withdraw(h.life) // the error is logged already
 	_ = pause(deadline, delay)
 	h.listeners.Drain(deadline)
 	abandoned := h.finish(deadline, until)

@@ -17,10 +17,10 @@ import (
 	"github.com/easymicro/easymicro/host/telemetry"
 )
 
-// goodAfter is how long a set must be in force without a death of the process to be good.
+// goodAfter is how long a set must be in force, without the process dying, to be good.
 const goodAfter = 10 * time.Second
 
-// unproven is how long a set must be in force to be good that too few calls have met for a verdict.
+// unproven is how long a set must be in force to be good if there were too few calls for a verdict.
 const unproven = time.Hour
 
 // memory keeps on disk what a host has to know after a restart. A nil memory keeps nothing. A failed write is a warning: the
@@ -31,8 +31,8 @@ type memory struct {
 	log    *slog.Logger
 	dir    string // as the manifest has it
 	tried  map[string]bool
-	before []Attempt  // of the processes before, the oldest first
-	held   *heldFiles // in place of which a revision of theirs stays in force; nil: none
+	before []Attempt  // of previous processes, the oldest first
+	held   *heldFiles // the files in place of which a revision of theirs runs; nil: none
 
 	history *history // of the host
 	metrics *telemetry.Metrics
@@ -42,10 +42,10 @@ type memory struct {
 	ready   bool
 	closed  bool
 	window  *time.Timer
-	trouble string // why something could not be written since the last attempt began to be
+	trouble string // why a write has failed since the last attempt; empty: none has
 }
 
-// openMemory opens the state directory of a manifest, and counts how the process before ended. It returns nil if the manifest
+// openMemory opens the state directory of a manifest, and counts the previous process if it died. It returns nil if the manifest
 // has none.
 func openMemory(set *config.Set, source Source, log *slog.Logger) (*memory, error) {
 	s := set.Manifest.Host.State
@@ -117,8 +117,8 @@ func (m *memory) choose(set *config.Set) *config.Set {
 	return next
 }
 
-// pinned returns the set that the process before had put in force in place of the files, as long as those have not changed. A
-// revision that was never confirmed is not started from: the one before is.
+// pinned returns the set that the previous process ran in place of the files, unless these have changed: then it returns set. It
+// does not return a revision that was not confirmed, but the one before it.
 func (m *memory) pinned(set *config.Set) *config.Set {
 	last, before := m.lastApplied()
 	files, why := last.Pinned, last.Why
@@ -157,7 +157,7 @@ func (m *memory) lastApplied() (last, before Attempt) {
 	return last, before
 }
 
-// holds returns by what a set is in force in place of the files; nil for others.
+// holds returns the files in place of which a set runs; nil if it is made of the files.
 func (m *memory) holds(set *config.Set) *heldFiles {
 	if m == nil || m.held == nil || set.Replaces != m.held.hash {
 		return nil
@@ -188,7 +188,7 @@ func (m *memory) afterFailure(set *config.Set, err error) *config.Set {
 	return m.instead(set, problems)
 }
 
-// attach has the memory show in a host what it finds.
+// attach adds the attempts of previous processes to the history of a host, and has failed writes counted in its metrics.
 func (m *memory) attach(h *history, metrics *telemetry.Metrics) {
 	if m == nil {
 		return
@@ -197,7 +197,7 @@ func (m *memory) attach(h *history, metrics *telemetry.Metrics) {
 	h.restore(m.before)
 }
 
-// number returns the last revision of the processes before.
+// number returns the last revision of previous processes; 0 if there is none.
 func (m *memory) number() int {
 	if m == nil {
 		return 0
@@ -323,7 +323,7 @@ func (m *memory) confirmed(r *Attempt, who string) {
 	}
 }
 
-// forget has the deaths under a set no longer count.
+// forget drops the deaths of the process under a set.
 func (m *memory) forget(set *config.Set) {
 	if m != nil {
 		m.wrote(m.store.Boot.Forget(set.Hash))

@@ -48,7 +48,7 @@ func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, er
 		from.why = from.holds.why
 	}
 	if _, err := h.applier.apply(ctx, set, from); err != nil {
-		h.applier.memory = nil // another host may use it
+		h.applier.memory = nil // Close must not close it: the next host uses it
 		h.Close()
 		return nil, err
 	}

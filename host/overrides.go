@@ -17,7 +17,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// overrides puts what operators ask for in force in place of the files. It never writes files.
+// overrides puts sets in force in place of the files, by command. It never writes files.
 type overrides struct {
 	*reloads
 	unconfirmed atomic.Pointer[unconfirmed]
@@ -29,10 +29,10 @@ type unconfirmed struct {
 	at       time.Time
 	done     chan struct{} // closed once it is confirmed
 	before   *generation
-	held     *heldFiles // by the revision before
+	held     *heldFiles // in place of which the revision before ran
 }
 
-// plan returns what applying files would change, and what would be said about it. It changes nothing.
+// plan returns what applying files would change, with problems and warnings. It changes nothing.
 func (o *overrides) plan(q *admin.ApplyRequest) (*admin.Difference, error) {
 	o.reloading.Lock()
 	defer o.reloading.Unlock()
@@ -66,7 +66,7 @@ func (o *overrides) applyFiles(ctx context.Context, q *admin.ApplyRequest) (Atte
 	}
 	from := trigger{
 		source: SourceApply, who: q.Who, why: q.Message, allowWider: q.AllowWider, holds: holds, warnings: o.transient(next, holds),
-		match: cmp.Or(q.IfMatch, before.set.Hash), // next is made of it
+		match: cmp.Or(q.IfMatch, before.set.Hash), // next is based on it
 	}
 	if q.RevertAfter > 0 {
 		from.revertAt = time.Now().Add(time.Duration(q.RevertAfter))
@@ -173,7 +173,7 @@ func (o *overrides) await(u *unconfirmed) {
 	}
 }
 
-// transient warns that a set is forgotten when the process ends.
+// transient returns a warning if a set is lost when the process ends.
 func (o *overrides) transient(next *config.Set, holds *heldFiles) config.Problems {
 	if holds == nil || o.memory != nil {
 		return nil
@@ -183,7 +183,7 @@ func (o *overrides) transient(next *config.Set, holds *heldFiles) config.Problem
 	return w
 }
 
-// again makes the set of a revision, with the keys and certificates of today.
+// again makes the set of a revision, with the current keys and certificates.
 func (o *overrides) again(entry *historyEntry) (*config.Set, error) {
 	texts, err := o.textsOf(entry)
 	source, ok := o.source.(keptLoader)
@@ -201,7 +201,7 @@ func (o *overrides) again(entry *historyEntry) (*config.Set, error) {
 	return nil, admin.Errorf(admin.CodeNotFound, "the files of r%d are not known: %v", entry.Number, cmp.Or(err, ErrNoSource))
 }
 
-// inPlaceOfFiles returns a set with the files that it replaces; nil if those have the same texts, and then the set is made of them.
+// inPlaceOfFiles returns next and the files that it replaces, or the set of the files and nil if the texts are the same.
 func (o *overrides) inPlaceOfFiles(next *config.Set) (*config.Set, *heldFiles, error) {
 	if o.source == nil {
 		return next, nil, nil
@@ -223,7 +223,7 @@ func (o *overrides) inPlaceOfFiles(next *config.Set) (*config.Set, *heldFiles, e
 	return next, h, nil
 }
 
-// withFiles makes the set of an apply: of what runs, with files in place of those of the same name.
+// withFiles makes the set of a request: what runs, with the files of the request in place of those of the same name.
 func (o *overrides) withFiles(q *admin.ApplyRequest) (*config.Set, *heldFiles, error) {
 	running := o.current.Load().set
 	source, ok := o.source.(keptLoader)
@@ -255,7 +255,7 @@ type arrangement struct {
 	name     string // of the manifest
 	manifest *config.Manifest
 	texts    map[string][]byte // by path as shown
-	others   []string          // policy files that nothing was put in place of
+	others   []string          // policy files that have not been replaced
 }
 
 func (a *arrangement) place(list []admin.ApplyFile) error {
@@ -287,7 +287,7 @@ func (a *arrangement) place(list []admin.ApplyFile) error {
 	return nil
 }
 
-// pathOf returns the path as shown of the policy file that a file replaces, or that it has as a new one.
+// pathOf returns the path as shown of the policy file that a file replaces or, if it is new, its own.
 func (a *arrangement) pathOf(known []string, name string) (string, error) {
 	name = path.Clean(strings.ReplaceAll(name, `\`, "/"))
 	if slices.Contains(known, name) {

@@ -33,7 +33,7 @@ type hashLoader interface {
 	LoadHashed(ctx context.Context, hash string) (*config.Set, error)
 }
 
-// peeker is a Source that can read its set without regard to what is loaded later.
+// peeker is a Source that can read its set without remembering it as the one that was loaded.
 type peeker interface {
 	Peek(ctx context.Context) (*config.Set, error)
 }
@@ -121,7 +121,8 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 	return r, "", err
 }
 
-// replaced returns warnings about what an edit of the files takes back that an operator has put in force in place of them.
+// replaced returns warnings about changes that an operator has put in force in place of the files, and that an edit of the files
+// takes back.
 func (l *reloads) replaced(next *config.Set) (warnings config.Problems) {
 	h, g := l.rollbacks.held.Load(), l.current.Load()
 	if h == nil || h.set == nil {
@@ -137,7 +138,7 @@ func (l *reloads) replaced(next *config.Set) (warnings config.Problems) {
 	return warnings
 }
 
-// diff returns how the source differs from what runs, and what would be said about the edit. It changes nothing.
+// diff returns how the source differs from what runs, with problems and warnings. It changes nothing.
 func (l *reloads) diff(ctx context.Context) (*admin.Difference, error) {
 	load := l.source.Load
 	if p, ok := l.source.(peeker); ok {
@@ -150,7 +151,7 @@ func (l *reloads) diff(ctx context.Context) (*admin.Difference, error) {
 	return l.difference(next, false)
 }
 
-// difference returns how a set differs from what runs, and what would be said about the edit.
+// difference returns how a set differs from what runs, with problems and warnings.
 func (l *reloads) difference(next *config.Set, allowWider bool) (*admin.Difference, error) {
 	problems := Check(next, l.registry)
 	if err := problems.Err(); err != nil {

@@ -10,16 +10,16 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// errSuperseded is the error of a rollback of an edit that another one has replaced.
+// errSuperseded is the error of undoing an edit that another one has replaced.
 var errSuperseded = errors.New("the edit has been replaced")
 
 // judgeEvery is how often the evidence against an edit is judged.
 const judgeEvery = 10 * time.Millisecond
 
-// rollbacks observes edits and undoes those that refuse calls which were served before.
+// rollbacks observes edits, and undoes those that refuse or fail calls that were served before.
 type rollbacks struct {
 	*applier
-	baseline *generation // whose own window ended well; nil: the one in force; guarded by applying
+	baseline *generation // the last whose own window ended well; nil: the one in force; guarded by applying
 	held     atomic.Pointer[heldFiles]
 }
 
@@ -149,7 +149,7 @@ func (r *rollbacks) settle(w *window, v verdict) {
 	}
 	r.baseline = w.next
 	r.amend(w.next.revision, func(about *Attempt) { about.Verdict = v.text })
-	w.next.window.Store(nil) // whoever finds no window finds the verdict
+	w.next.window.Store(nil) // after the verdict, which a reader that finds no window looks for
 	if v.bad == "" {
 		r.memory.settled(w.next.revision, w.next.set, v.text)
 	} else {
@@ -157,13 +157,13 @@ func (r *rollbacks) settle(w *window, v verdict) {
 	}
 }
 
-// isHeld reports whether the files with a hash were rolled back.
+// isHeld reports whether the files with a hash were rolled back, or are replaced by a command.
 func (r *rollbacks) isHeld(hash string) bool {
 	h := r.held.Load()
 	return h != nil && h.hash == hash
 }
 
-// release forgets the files that were rolled back, since they have changed to what runs.
+// release forgets the held files if the files on disk, with the given hash, are what runs.
 func (r *rollbacks) release(hash string) {
 	r.locked(func(g *generation) {
 		if g.set.DesiredHash() == hash && r.held.Swap(nil) != nil {
@@ -172,7 +172,7 @@ func (r *rollbacks) release(hash string) {
 	})
 }
 
-// stillHeld returns the outcome of reading files that were rolled back. It is recorded if it was requested.
+// stillHeld returns the outcome of reading files that are held. It is recorded unless the watcher has read them.
 func (r *rollbacks) stillHeld(set *config.Set, c trigger) Attempt {
 	about := c.attempt(r.current.Load(), ResultHeld, time.Now())
 	about.Hash, about.Rules, about.Files = set.Hash, len(set.Rules), set.Files

@@ -25,7 +25,7 @@ type rules struct {
 	*core
 	pool     *client.Pool
 	expiries expiries
-	fault    func(*policies.Options) // of tests, which have rules panic
+	fault    func(*policies.Options) // set by tests, to have rules panic
 }
 
 func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
@@ -128,8 +128,8 @@ func (p *rules) ranOutOfKeys(t policies.Transition) {
 	p.log.Log(context.Background(), level, "rate limit ran out of keys", append(attrs, "cause", t.Cause)...)
 }
 
-// ruleBroke logs that a kind of a rule has panicked, and holds it against the edit. It runs on the goroutine of a call, maybe with
-// locks of rules held.
+// ruleBroke logs that a kind of a rule has panicked, and reports it to the window of the edit. It runs on the goroutine of a
+// call, maybe with locks of rules held.
 func (p *rules) ruleBroke(g *generation, b *policies.Broken) {
 	p.log.Error("a rule is broken: it "+b.Effect()+" from now on; this is a bug of easymicro", "rule", b.Rule, "kind", string(b.Kind),
 		"mode", string(b.Mode), "position", b.Position.String(), "revision", g.revision, "panic", b.Panic, "stack", b.Stack)

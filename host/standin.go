@@ -68,7 +68,7 @@ func firstProblem(err error) string {
 	return fmt.Sprintf("%s (and %d more)", list[0], len(list)-1)
 }
 
-// inPlaceOf makes a set that was kept the replacement of bad files.
+// inPlaceOf turns a set that was kept into the replacement of bad files.
 func inPlaceOf(bad badFiles, set *config.Set, g *state.Good, lost config.Problems) *config.Set {
 	set.Hash, set.Replaces, set.Desired, set.Rejected = g.Hash, bad.hash, bad.files, bad.problems
 	set.Fallback = fmt.Sprintf("last good set (r%d)", g.Number)
@@ -105,7 +105,7 @@ func lastGood(source Source, dir string, set *config.Set, err error) *config.Set
 		loadErr.Problems = append(loadErr.Problems, w)
 	}
 	if good != nil && !asked && good.Manifest.Policies.OnBadStart != config.OnBadStartLastGood {
-		return nil // the manifest cannot be read, and the one before asks for nothing
+		return nil // the manifest cannot be read, and that of the good set does not ask for it
 	}
 	return good
 }

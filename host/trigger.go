@@ -20,14 +20,14 @@ type trigger struct {
 	allowWider bool
 	revertAt   time.Time       // when the host goes back unless the revision is confirmed; zero: never
 	warnings   config.Problems // about the attempt
-	holds      *heldFiles      // that the set is applied in place of
+	holds      *heldFiles      // in place of which the set is applied; nil: none
 
 	undoes  *undoing
 	reverts int  // the revision to go back from; 0: any
 	back    bool // the set ran before and was accepted: it is not judged
 }
 
-// attempt returns an attempt after which g runs; nil: nothing does.
+// attempt returns the record of an attempt after which g runs; nil: nothing does.
 func (t *trigger) attempt(g *generation, result string, at time.Time) Attempt {
 	r := Attempt{Source: t.source, Who: t.who, Why: t.why, Result: result, At: at}
 	if g != nil {

@@ -23,17 +23,17 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// longestWindow is how many times the window of autoRollback an edit is observed at most.
+// longestWindow bounds how long an edit is observed, in multiples of autoRollback.window.
 const longestWindow = 10
 
-// window compares, for some time after an edit, what becomes of calls with what the baseline would have made of them: the last
-// generation whose own window ended well.
+// window compares, for some time after an edit, the outcome of calls with the decisions of the baseline: the last generation whose
+// own window ended well.
 type window struct {
 	baseline, next *generation
 	settings       *config.AutoRollback
 	rules          *policies.Baseline // nil: none differs
 	failures       *failures          // nil: no method is affected
-	turnedAway     bool               // callers or methods are looked up in another way
+	turnedAway     bool               // callers are identified, or methods are found, in another way
 	undo           bool               // evidence undoes the edit
 	hash           string             // of the edited files; empty if it was no edit of the files
 	overrides      bool               // the edit is in place of the files
@@ -42,7 +42,7 @@ type window struct {
 
 	byMethod map[string]*tally // of the methods of this host before and after, by Service/Method
 	found    sync.Map          // string to *tally, of the methods of other hosts
-	founds   atomic.Int32      // of found
+	founds   atomic.Int32      // entries of found
 	others   tally             // of all other methods
 	intended atomic.Uint64     // refused calls that do not count
 	judged   int               // how often; used by judge only
@@ -53,7 +53,7 @@ type window struct {
 	blame map[cause]balance
 }
 
-// balance counts calls that are newly refused, and those that take their place: the same limit refused them before.
+// balance counts calls that are newly refused, and calls that pass instead, which the same limit refused before.
 type balance struct{ refused, instead uint64 }
 
 func (b balance) net() uint64 { return b.refused - min(b.refused, b.instead) }
@@ -158,7 +158,7 @@ func (w *window) ruleBroke(b *policies.Broken) {
 
 // lost compares a call over rpcx to a method that is not served.
 func (w *window) lost(call *wire.Call, req *wire.Frame) {
-	if w.turnedAway && call.Transport() != wire.TransportHTTP { // of those, missed is told
+	if w.turnedAway && call.Transport() != wire.TransportHTTP { // missed handles those
 		w.gone(call, req.Service, req.Method, req.Metadata, call.Peer())
 	}
 }
@@ -201,7 +201,7 @@ func (w *window) gone(ctx context.Context, service, method string, md wire.Metad
 	w.count(cause{method: t.method, reason: code.ReasonUnknownMethod}, balance{refused: 1})
 }
 
-// outward is the prefix of an upstream where methods are counted.
+// outward marks the name of an upstream among the names of methods.
 const outward = "to "
 
 // compareOut asks the baseline about a call to an upstream; nil: there is nothing to ask.
@@ -228,7 +228,7 @@ type verdict struct {
 	text string
 }
 
-// failuresEvery is how many judgements pass between two of the failures, which read the counters of all methods.
+// failuresEvery is how often judge is called until it judges the failures, too: these read the counters of all methods.
 const failuresEvery = 5
 
 // judge returns the verdict so far.
@@ -267,7 +267,7 @@ func (w *window) judge(now time.Time) verdict {
 		calls = w.failures.calls()
 	}
 	if w.rules == nil && w.failures == nil {
-		calls = minimum // only a broken rule counts
+		calls = minimum // only a broken rule is evidence
 	}
 	switch {
 	case now.Sub(w.opened) < open && now.Sub(w.began) < longestWindow*open:
@@ -348,7 +348,7 @@ func (w *window) wayOut(by cause) string {
 		off = fmt.Sprintf("autoRollback: off in %s (%s)", by.rule, w.next.set.Rule(by.rule).Position(""))
 	}
 	switch {
-	case w.overrides: // reload applies the files
+	case w.overrides: // reload --force would apply the files
 		return cmp.Or(off, "policies.autoRollback: off in the manifest")
 	case off == "":
 		return force

@@ -9,7 +9,7 @@ import (
 )
 
 // Baseline decides on calls as the rules of an earlier snapshot would have, to compare a new snapshot with it. It has the
-// enforced rules that differ between the two, with copies of their state, and never has a call wait or go into debt.
+// enforced rules that differ between the two, with copies of their state, and never makes a call wait or go into debt.
 type Baseline struct {
 	rules   *Snapshot
 	next    *Snapshot
@@ -24,9 +24,10 @@ type pair struct {
 	kind config.Kind
 }
 
-// NewBaseline copies the state of the rules of old that differ in next; changes are those between their sets. If callers are
-// identified in another way, all rules count as different; if methods are gone, all are asked about them. It returns nil if there
-// is no difference. Call it before next is activated. If another edit was compared with old before, that baseline has its state.
+// NewBaseline returns a Baseline of the rules of old that differ in next; changes are those between their sets. callers says that
+// callers are identified in another way: then all rules count as different. methods says that methods are gone: then all rules are
+// asked about calls of these. before is the Baseline of an earlier edit that was compared with old, and has its tokens; nil: none
+// was. NewBaseline returns nil if there is no difference. Call it before next is activated.
 func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, callers, methods bool) (*Baseline, error) {
 	b := &Baseline{next: next, callers: callers, changed: make(map[pair]bool), heirs: make(map[string]*rule)}
 	all := callers || methods
@@ -62,7 +63,7 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 	for _, r := range old.rules {
 		var kinds []config.Kind
 		for _, kind := range r.comparedKinds() {
-			// Of the kinds without state all rules are asked, and of those of which one rule wins all take part.
+			// All rules of a kind take part if it has no state, or if one of them wins.
 			if all || !same[pair{r.name, kind}] || anew[kind] && kind != config.KindRateLimit && kind != config.KindConcurrency {
 				kinds = append(kinds, kind)
 			}
@@ -98,7 +99,7 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 	return b, nil
 }
 
-// restore gives the rate limits of a snapshot, which is that of the baseline again, the tokens that they would have.
+// restore gives the rate limits of s, whose rules are those of the baseline again, the tokens of the baseline.
 func (b *Baseline) restore(s *Snapshot) {
 	for _, r := range b.rules.rules {
 		if to := s.byName[r.name]; r.limiter != nil && to != nil && to.limiter != nil && slices.Equal(to.key, r.key) && to.limits == r.limits {
@@ -135,7 +136,7 @@ func (b *Baseline) Differs(label string, kind config.Kind) bool {
 }
 
 // Heir returns the rule of the new snapshot that has taken the place of one of the old (name@rN), for the same calls; empty for
-// none. Which calls a limit lets through is chance: one that passes now makes up for one that passed before.
+// none. Which calls a limit lets through is a matter of chance: one that passes now makes up for one that passed before.
 func (b *Baseline) Heir(label string) string {
 	old, _, _ := strings.Cut(label, "@")
 	if r := b.heirs[old]; r != nil {

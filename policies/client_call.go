@@ -46,7 +46,7 @@ func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot
 	return slot, cc.timed(err)
 }
 
-// conclude reports the end of the call, and returns false if a rule panics.
+// conclude calls report, which reports the end of the call to rules. It returns false if one panics, which is broken from then on.
 func (cc *clientCall) conclude(report func()) (reported bool) {
 	defer func() {
 		if reported {
@@ -124,7 +124,7 @@ func (cc *clientCall) admit(ctx context.Context, p *plan, now time.Time) error {
 	asked := false
 	ask := func() error {
 		asked = true
-		cc.call.asked = nil // it calls the client
+		cc.call.asked = nil // Admit calls the client: a panic there is not that of a rule
 		err := cc.flight.Admit()
 		cc.shadowBreakers([2]bool{})
 		return err

@@ -27,7 +27,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 	return s, nil
 }
 
-// compile is Compile. It calls begin before it looks at each rule by itself.
+// compile is Compile without a guard against panics. It calls begin before it handles a rule by itself.
 func compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options, begin func(*config.Rule)) (*Snapshot, error) {
 	s := &Snapshot{
 		revision: o.Revision, host: o.Host, lineage: lineage{sink: new(sink), pool: o.Pool},

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// facts are what is known of the rules of a snapshot beside their settings and state.
+// facts holds what a comparison of the rules of a snapshot with its methods and with one another has found.
 type facts struct {
 	idle       map[*rule]bool // matches nothing
 	overridden map[ruleKind][]override
@@ -120,7 +120,7 @@ func (f *facts) status(r *rule, kinds []config.Kind, now time.Time) (status, det
 	return StatusEnforced, ""
 }
 
-// overrides names the rules that win over a kind of a rule, and what for.
+// overrides describes the rules that win over a kind of a rule, and for which calls.
 func (f *facts) overrides(of ruleKind, now time.Time) (texts []string) {
 	var winners []*rule
 	calls := make(map[*rule][]string)
@@ -142,7 +142,7 @@ func (f *facts) overrides(of ruleKind, now time.Time) (texts []string) {
 	return texts
 }
 
-// compareGlobs reports whether a text can match both lists, and is positive if a can be narrower for it.
+// compareGlobs reports whether a text can match both lists. n is positive if a can be narrower for such a text.
 func compareGlobs(a, b []glob) (n int, overlap bool) {
 	return comparePatterns(a, b, func(x, y glob) bool { return x.overlap(&y) }, func(g glob) int { return g.narrowness })
 }

@@ -284,7 +284,7 @@ func (t *Ticket) end(err error) {
 	ended = true
 }
 
-// blame marks what was told about the end of the call as broken. It panics again if that is no rule.
+// blame marks the rule that the end of the call was being reported to as broken. It panics again if there is none.
 func (t *Ticket) blame(value any) {
 	health := t.admissions.Settling()
 	if health == nil && t.ending != nil {
@@ -317,7 +317,7 @@ func (t *Ticket) Probing() bool { return t.admissions.Probing() }
 // Exclude ends the call without an outcome for the breakers.
 func (t *Ticket) Exclude() { t.Done(limit.ErrExcluded) }
 
-// Waited is the rule in whose queue a call has waited for nothing. The zero Waited is none.
+// Waited is the rule in whose queue a call has waited in vain. The zero Waited is none.
 type Waited struct {
 	Rule string // name@rN
 	Kind config.Kind
@@ -331,7 +331,7 @@ func (t *Ticket) Waited() Waited {
 	return Waited{t.waited.rule.Rule, config.KindConcurrency}
 }
 
-// Cancel returns what is held for a call, tokens included, that was not made after all.
+// Cancel gives back what is held, tokens included, for a call that was not made after all.
 func (t *Ticket) Cancel() {
 	if t.guard.empty() || t.over.Load() {
 		return

@@ -63,7 +63,7 @@ type Options struct {
 	// Remote reports whether a service that is not a target may be called through Resolve; nil: none.
 	Remote func(service string) bool
 
-	// Restore has the tokens of rate limits, as an earlier snapshot would have them by now; nil: those of prev stay.
+	// Restore holds the tokens that the rate limits of an earlier snapshot would have by now; nil: those of prev stay.
 	Restore *Baseline
 
 	// Allowed are names and globs of the services that Remote can be true for, and of the upstreams that can be called then;
@@ -78,7 +78,7 @@ type Options struct {
 	// OnBroken receives each kind of a rule that panics, once, on the goroutine of a call or a timer: it must not block.
 	OnBroken func(Broken)
 
-	// Fault is called whenever a rule is asked, for tests that have it panic; nil: nothing is.
+	// Fault is called at each Moment of a rule, so that tests can have it panic; nil: nothing is called.
 	Fault func(rule string, kind config.Kind, at limit.Moment)
 }
 
@@ -139,7 +139,7 @@ type ShadowRefusal struct {
 	Reason string
 }
 
-// blame marks the entry that was asked last as broken, after drop. It panics again if none was.
+// blame marks the entry that was asked last as broken, and calls drop. It panics again if none was asked.
 func (c *Call) blame(value any, drop func()) {
 	e := c.asked
 	if e != nil {

@@ -292,7 +292,7 @@ func (v *reservation) waitInQueues(ctx context.Context, call *Call, k *clock) (e
 	return err
 }
 
-// release returns the permits, each once. at is set to the one that is being returned.
+// release returns the permits, each once. It sets at to the entry whose permit is being returned.
 func (v *reservation) release(at **entry) {
 	for v.permits.n > 0 {
 		v.permits.n--
@@ -333,7 +333,7 @@ func (v *reservation) drop() {
 	v.leave()
 }
 
-// leave is release after a panic, or before one: it contains those of the rules.
+// leave is release, but contains panics of the rules and gives up their queues, too.
 func (v *reservation) leave() {
 	for i := range v.permits.n {
 		p := v.permits.at(i)

@@ -71,8 +71,8 @@ func (r *rule) comparedKinds() []config.Kind {
 	})
 }
 
-// copyState copies the state of a rule, so that neither changes that of the other from then on. Calls in flight under live, which
-// has taken over the state of the other (nil: none has), count for r too.
+// copyState gives r a copy of the state of another rule. The calls in flight under live, which has taken over that state (nil: none
+// has), count for r, too.
 func (r *rule) copyState(of, live *rule) {
 	if live != nil && live.semaphore != nil && live.semaphore == of.semaphore && config.SameCalls(live.config, of.config) {
 		r.semaphore.Beside(live.semaphore)

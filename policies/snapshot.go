@@ -197,7 +197,7 @@ func (s *Snapshot) Rules() []RuleState {
 	return states
 }
 
-// Statuses yields the status of each rule.
+// Statuses calls yield with the status of each rule.
 func (s *Snapshot) Statuses(yield func(rule string, mode config.Mode, status string)) {
 	if s == nil {
 		return
@@ -274,8 +274,8 @@ func (s *Snapshot) Limiters() (list []LimiterStats) {
 	return list
 }
 
-// Breakers returns the circuit breakers of all rules that are neither off nor broken. Depending on the scope, the target is Service/Method,
-// the address of an endpoint or the name of an upstream, after the name of the upstream if the rule is for several.
+// Breakers returns the circuit breakers of all rules that are neither off nor broken. Depending on the scope, the target is
+// Service/Method, the address of an endpoint or the name of an upstream, after the name of the upstream if the rule is for several.
 func (s *Snapshot) Breakers() (list []BreakerStats) {
 	for _, r := range s.live() {
 		if r.breaker == nil || r.isBroken(config.KindCircuitBreaker) {

@@ -90,7 +90,7 @@ func newSpec(c *config.Rule, revision int, host string) (*spec, error) {
 	return r, nil
 }
 
-// watch adds the health of the kinds of a rule.
+// watch makes the health of each kind of the rule.
 func (r *spec) watch(o *Options) {
 	r.health = make(map[config.Kind]*limit.Health)
 	for _, kind := range r.config.Kinds() {

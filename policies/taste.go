@@ -12,12 +12,12 @@ import (
 )
 
 const (
-	tasteFor  = 50 * time.Millisecond // all rules; what is left is not tried
-	tasteWait = time.Millisecond      // one call
+	tasteFor  = 50 * time.Millisecond // for all rules; the rest is not tried
+	tasteWait = time.Millisecond      // for the calls of one rule
 )
 
 // Taste tries the rules that were edited, on state of their own: each is asked about calls that it allows, refuses and ends, and
-// that succeed and fail. The error is a *config.InternalError of a rule that panics.
+// that succeed and fail. If a rule panics, the error is a *config.InternalError.
 func Taste(rules []config.Rule, edited func(rule string) bool, o Options) error {
 	until := time.Now().Add(tasteFor)
 	for i := range rules {
@@ -47,7 +47,7 @@ func tasting(o *Options) (tried Options) {
 	return tried
 }
 
-// taste tries one rule as it is, and with limits that one call reaches.
+// taste tries one rule, enforced for all calls, as it is and with limits that a second call exceeds.
 func taste(r *config.Rule, o Options) error {
 	for _, tried := range []*config.Rule{config.ForAll(r), config.Tight(config.ForAll(r))} {
 		s, err := Compile([]config.Rule{*tried}, []Target{tasted}, nil, o)
@@ -73,7 +73,7 @@ func taste(r *config.Rule, o Options) error {
 
 var tasted = Target{Service: "Service", Method: "Method"}
 
-// tasteIncoming has calls of each outcome.
+// tasteIncoming makes calls with each outcome.
 func tasteIncoming(s *Snapshot, r *config.Rule) {
 	g, now := s.Guard(tasted), time.Now()
 	failure := code.Errorf(code.Unavailable, "a failure")
@@ -105,7 +105,7 @@ type tastedMetadata struct{}
 
 func (tastedMetadata) Get(string) string { return "value" }
 
-// tasteClientSide has calls to an upstream that succeed and fail.
+// tasteClientSide makes calls to an upstream that succeed and fail.
 func tasteClientSide(s *Snapshot) {
 	for _, err := range []error{nil, code.Errorf(code.Unavailable, "a failure"), context.DeadlineExceeded} {
 		ctx, cancel := context.WithTimeout(context.Background(), tasteWait)

@@ -46,8 +46,8 @@ func load(path string, o Options) (set *config.Set, hash string, err error) {
 type Error struct {
 	Problems config.Problems
 	Hash     string           // of the content, as Reading.Hash returns it
-	Manifest *config.Manifest // what could be decoded of it, to find what may replace it; nil if it cannot be read
-	Files    []config.File    // that would have been the set's
+	Manifest *config.Manifest // as far as it can be decoded, to find a replacement; nil if it cannot be read
+	Files    []config.File    // that the set would have had
 }
 
 // Error returns the problems, one a line.
@@ -139,7 +139,8 @@ func (b builder) set() (*config.Set, error) {
 	return nil, &Error{Problems: problems, Hash: b.hash, Manifest: b.salvaged(), Files: b.desired()}
 }
 
-// salvaged returns the manifest or, if it has host.state only above a syntax error, the part above.
+// salvaged returns the manifest as far as it was decoded or, if it lacks host.state because of a syntax error, what is above the
+// error.
 func (b builder) salvaged() *config.Manifest {
 	if b.decoded == nil || b.decoded.Host.State != nil {
 		return b.decoded

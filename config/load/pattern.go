@@ -163,7 +163,7 @@ func isPolicyFile(name string) bool {
 	return !strings.HasPrefix(base, ".") && !strings.HasPrefix(base, "#") && !strings.HasSuffix(base, "~")
 }
 
-// NewFile returns the path as shown that a new policy file has below the patterns of a manifest; "" if none of them would match it.
+// NewFile returns the path as shown by which the patterns of a manifest would match a new policy file; "" if none would.
 func NewFile(patterns []string, name string) string {
 	for _, pattern := range patterns {
 		dir, last := filepath.Split(filepath.Clean(pattern))

@@ -5,7 +5,7 @@
 //
 //	GET   /livez /readyz /healthz /metrics
 //	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /diff /config
-//	POST  /api/v1/reload /drain /undrain
+//	POST  /api/v1/reload /diff /apply /rollback/N /confirm /drain /undrain
 package admin
 
 import (

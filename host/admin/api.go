@@ -25,7 +25,7 @@ type route struct {
 	path   string
 	params []string // the known query parameters
 	serve  func(r *http.Request, p params) (any, error)
-	post   func(r *http.Request, p params) (any, error) // of a path with GET that takes POST too; nil: it does not
+	post   func(r *http.Request, p params) (any, error) // for POST to a path with GET; nil: not allowed
 	handle http.Handler
 }
 

@@ -26,7 +26,7 @@ type ApplyRequest struct {
 	Who     string `json:"-"` // the address or the name of the client
 }
 
-// ApplyFile is a policy file. Of its path the last part counts, unless the host has several files of that name.
+// ApplyFile is a policy file. Only the last element of its path counts, unless the host has several files of that name.
 type ApplyFile struct {
 	Path string `json:"path"`
 	Text string `json:"text"`
@@ -59,7 +59,7 @@ func readBody(r *http.Request, v any) error {
 	}
 }
 
-// ifMatch returns the hash in If-Match; empty: none, or any.
+// ifMatch returns the hash in If-Match; empty if there is none, or if it is *.
 func ifMatch(r *http.Request) string {
 	hash := strings.Trim(r.Header.Get("If-Match"), `" `)
 	if hash == "*" {

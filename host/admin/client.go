@@ -102,8 +102,8 @@ func (c *Client) Revision(ctx context.Context, number int) (*Attempt, error) {
 	return get[Attempt](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number), nil)
 }
 
-// RevisionFiles returns the files of a revision with their texts, the manifest first. A host without host.state has
-// those since its start.
+// RevisionFiles returns the files of a revision with their texts, the manifest first. Without host.state, a
+// host has only those since its start.
 func (c *Client) RevisionFiles(ctx context.Context, number int) ([]FileText, error) {
 	answer, err := get[struct{ Files []FileText }](ctx, c, "/api/v1/revisions/"+strconv.Itoa(number)+"/files", nil)
 	if err != nil {

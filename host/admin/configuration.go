@@ -14,13 +14,13 @@ type Configuration struct {
 	config.Effective
 }
 
-// Drained tells since when a host is out of service by command, and by whom.
+// Drained says since when a host is out of service by command, and by whom.
 type Drained struct {
 	Since time.Time `json:"since"`
 	Who   string    `json:"who"`
 }
 
-// DrainState is the result of draining a host, or of the opposite.
+// DrainState is the result of Drain or Undrain.
 type DrainState struct {
 	Drained  *Drained `json:"drained,omitempty"` // nil: it is in service
 	Changed  bool     `json:"changed"`           // false: it was so before

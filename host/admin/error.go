@@ -16,7 +16,7 @@ const (
 	CodeNotFound         = "not_found"
 	CodeMethodNotAllowed = "method_not_allowed"
 	CodeConflict         = "conflict"
-	CodeStale            = "stale"    // what was made for one revision is not applied to another
+	CodeStale            = "stale"    // the host no longer runs what the request was made for
 	CodeRejected         = "rejected" // the files were rejected; Problems has the reasons
 	CodeUnavailable      = "unavailable"
 	CodeInternal         = "internal"

@@ -57,7 +57,7 @@ type Policies struct {
 	LastAttempt LastAttempt `json:"last_attempt"`
 	InSync      bool        `json:"in_sync"`             // the host runs the configuration in the files
 	Waiting     string      `json:"waiting,omitempty"`   // reason why the files are not applied yet
-	Held        string      `json:"held,omitempty"`      // reason why the files are not applied: they were rolled back
+	Held        string      `json:"held,omitempty"`      // reason why the files are not applied: they were rolled back, or replaced by a command
 	RevertAt    time.Time   `json:"revert_at,omitzero"`  // when the host goes back to the revision before, unless this one is confirmed
 	Pinned      string      `json:"pinned_to,omitempty"` // hash of the files in place of which the running revision stays; empty if the files run
 	Observed    *Observed   `json:"observed,omitempty"`
@@ -119,7 +119,7 @@ const (
 	ResultUnchanged = "unchanged"
 
 	ResultRolledBack = "rolledBack" // it was applied, and undone by autoRollback
-	ResultHeld       = "held"       // the files are those of an edit that was rolled back
+	ResultHeld       = "held"       // the files were rolled back, or replaced by a command, and have not changed
 )
 
 // Verdicts on revisions that were in force for a while.

@@ -22,7 +22,7 @@ type Traffic struct {
 	Calls          uint64            `json:"calls"`
 	CallsPerSecond float64           `json:"calls_per_second"` // within the last ten seconds
 	Failed         uint64            `json:"failed"`           // with UNAVAILABLE, INTERNAL or DEADLINE_EXCEEDED, and not refused
-	Refused        uint64            `json:"refused"`          // by a rule of this host, or ended by one, or before the rules
+	Refused        uint64            `json:"refused"`          // refused or ended by a rule of this host, or refused before the rules
 	Codes          map[string]uint64 `json:"codes,omitempty"`
 	P50            Seconds           `json:"p50_seconds,omitempty"` // the durations of calls that were not refused
 	P99            Seconds           `json:"p99_seconds,omitempty"`

@@ -63,8 +63,8 @@ type conn struct {
 	closed     chan struct{}
 }
 
-// errFlood ends a connection of which the peer sends too many frames: what waits in the socket, of a peer that may be gone,
-// would hold its calls for minutes.
+// errFlood ends a connection whose peer sends too many frames. The peer may be gone, and the frames that wait in the socket would
+// keep its calls in flight for minutes.
 var errFlood = errors.New("too many HTTP/2 frames")
 
 // connOptions are the settings that a Server gives its connections.
@@ -366,8 +366,8 @@ func (c *conn) mayServeOn(w http.ResponseWriter, r *http.Request) bool {
 	return len(asked) == 0 || len(asked) == 1 && strings.EqualFold(asked[0], "keep-alive")
 }
 
-// hasArrived reports whether all bytes of an HTTP/1 request with a body have been read from the peer, before net/http reads the
-// body: then it reads nothing else meanwhile.
+// hasArrived reports whether an HTTP/1 request with a body has been read from the peer in full. Call it before net/http reads the
+// body.
 func (c *conn) hasArrived() bool { return c.frames.Load() == nil && c.messages.whole() }
 
 // endsAfter reports whether an HTTP/1 connection must end after the response to r, because a proxy in front may see another

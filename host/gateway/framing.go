@@ -78,7 +78,7 @@ func (f *framing) watch(b []byte) (behind int, second bool) {
 	return 0, false
 }
 
-// whole reports whether the bytes so far end with a message. Only the reader may ask.
+// whole reports whether the bytes so far end with a message. Only the reader may call it.
 func (f *framing) whole() bool { return f.at == requestLine && f.n == 0 }
 
 // begun reports whether a request after the first n has begun.
@@ -325,7 +325,7 @@ type allowance struct {
 	// The rest belongs to the reader.
 	left int64
 	at   time.Time
-	low  time.Time // since when, at each refill, few were left; zero if not
+	low  time.Time // since when few have been left at each refill; zero: not
 }
 
 func (a *allowance) start() { a.left, a.at = frameBurst, time.Now() }

@@ -120,7 +120,7 @@ func New(o Options) (*Gateway, error) {
 // HTTP request. Use it after the HTTP server has shut down.
 func (g *Gateway) Wait() { g.running.Wait() }
 
-// Leads returns the method that a request asks for, as far as its path and HTTP method say.
+// Leads returns the method that a request is for, by its path and HTTP method. The method need not exist.
 func (g *Gateway) Leads(r *http.Request) (service, method string, ok bool) { return g.router.leads(r) }
 
 // ServeHTTP serves one request.

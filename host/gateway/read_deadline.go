@@ -31,7 +31,7 @@ func (d *readDeadline) move(nc net.Conn, t time.Time) error {
 	return nil
 }
 
-// hold has reads wait until release, or until a deadline is set. While it serves a request, net/http reads only to notice that
+// hold makes reads wait until release, or until a deadline is set. While it serves a request, net/http reads only to notice that
 // the peer has left, and ends that read by a deadline in the past: for a short call the socket need not be read.
 func (d *readDeadline) hold() {
 	d.mu.Lock()

@@ -284,7 +284,7 @@ func (rt *router) match(r *http.Request) *destination {
 	return d
 }
 
-// leads returns the names of the method that a request asks for.
+// leads returns the names of the method that a request is for.
 func (rt *router) leads(r *http.Request) (service, method string, ok bool) {
 	d := rt.match(r)
 	if d == nil {

@@ -19,7 +19,7 @@ type stream struct {
 	limits   *wire.Limits
 	holding  holding
 	transfer transfer
-	arrived  bool // the whole request, before its body is read
+	arrived  bool // the whole request has arrived before its body is read
 }
 
 // limitBody limits the time for reading the body, unless it has arrived.

@@ -168,7 +168,7 @@ func (c *Cluster) publish(life context.Context, list []etcd.Instance) {
 	before := c.etcd.Status().Instances
 	c.etcd.Publish(list)
 	if len(list) == 0 && len(before) > 0 {
-		c.registered.Store(false) // so that the next time is news
+		c.registered.Store(false) // so that the next registration is logged
 		c.settle()
 		c.log.Info("no services left to publish, deregistered", "etcd", c.name, "instances", len(before))
 	}
@@ -268,7 +268,7 @@ func (c *Cluster) registrationChanged(up bool, err error) {
 // withdraw deregisters the services, so that callers stop using this host while it still serves.
 func (c *Cluster) withdraw(ctx context.Context) error {
 	c.leaving.Store(true)
-	c.registered.Store(false) // so that the next time is news
+	c.registered.Store(false) // so that the next registration is logged
 	c.settle()
 	return c.etcd.Withdraw(ctx)
 }
@@ -284,7 +284,7 @@ func (c *Cluster) leave(ctx context.Context) error {
 			what = "may not be deregistered: callers may find this host until its lease expires"
 		}
 		c.log.Warn(what, "etcd", c.name, "error", err)
-		return fmt.Errorf("%s: %w", what, err)
+		return fmt.Errorf("etcd %s: %s: %w", c.name, what, err)
 	case before.Registered:
 		c.log.Info("deregistered", "etcd", c.name, "instances", len(before.Instances))
 	}

@@ -82,8 +82,8 @@ func (c *Connections) AwaitRequired(ctx context.Context) error {
 	return problems.Err()
 }
 
-// Withdraw deregisters the services in all clusters, so that callers stop using this host while it still serves. The error names
-// the clusters where that may not have worked.
+// Withdraw deregisters the services in all clusters, so that callers stop using this host while it still serves. The error
+// joins those of the clusters where that may have failed.
 func (c *Connections) Withdraw(life context.Context) error {
 	ctx, cancel := context.WithTimeout(life, withdrawWait)
 	defer cancel()

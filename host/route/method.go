@@ -140,7 +140,7 @@ type remoteService struct {
 	spelling   *spelling
 	name       string
 	rpcx, http *telemetry.MethodMetrics // of methods that have not answered
-	own        bool                     // they are of no other service
+	own        bool                     // no other service shares them
 
 	known    atomic.Pointer[Names[*Method]] // methods that have answered
 	learning sync.Mutex                     // of known

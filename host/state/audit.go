@@ -11,10 +11,10 @@ import (
 	"time"
 )
 
-// AuditEntry is one change by a command.
+// AuditEntry is one change by a command, by a signal or by autoRollback.
 type AuditEntry struct {
 	At       time.Time `json:"at"`
-	Action   string    `json:"action"` // reload, signal, apply, …
+	Action   string    `json:"action"` // an admin.Source constant, or confirm, drain, undrain
 	Who      string    `json:"who,omitempty"`
 	Why      string    `json:"why,omitempty"`
 	Revision int       `json:"revision,omitempty"` // in force after it

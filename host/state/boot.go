@@ -16,7 +16,7 @@ import (
 )
 
 const (
-	// Tries is how many deaths of the process under one set are one too many.
+	// Tries is how many times a set is started while the process dies under it.
 	Tries = 2
 
 	deathsKept   = 16
@@ -86,7 +86,7 @@ func (b *Boot) load() error {
 	return nil
 }
 
-// Settle counts the death of the process before, if it was one, and returns it. The crash report, which it consumes, is kept
+// Settle counts the end of the previous process if it was a death, and returns it; nil if it was none. It keeps the crash report
 // under another name.
 func (b *Boot) Settle(now time.Time) (*Death, error) {
 	b.mu.Lock()
@@ -117,7 +117,7 @@ func (b *Boot) Settle(now time.Time) (*Death, error) {
 // outside matches the reports that the runtime writes for signals that others send to make a process dump its goroutines.
 var outside = regexp.MustCompile(`^SIG(QUIT|ABRT|TRAP): `)
 
-// crashReport returns the first line of the report that the process before has left; empty if none.
+// crashReport returns the first line of the report that the previous process has left; empty if none.
 func (b *Boot) crashReport() string {
 	text, err := files.Read(b.CrashFile(), maxReport)
 	if large := new(files.TooLargeError); errors.As(err, &large) {
@@ -135,7 +135,7 @@ func (b *Boot) CrashFile() string { return filepath.Join(filepath.Dir(b.path), c
 
 func (b *Boot) lastCrash() string { return filepath.Join(filepath.Dir(b.path), lastCrashFile) }
 
-// Condemned returns the deaths under a set if they are so many that it is not to be tried again.
+// Condemned returns the deaths under a set if there are so many that it must not be started again, and nil otherwise.
 func (b *Boot) Condemned(hash string) []Death {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -179,7 +179,7 @@ func (b *Boot) Ready(hash string, now time.Time) error {
 }
 
 // Survived records that the process was ready with a set for a while, so that its earlier ends before it was ready no longer
-// count. Crashes do: a set may crash its process only after that while.
+// count. Crashes still count: a set may crash the process later.
 func (b *Boot) Survived(hash string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
@@ -193,7 +193,7 @@ func (b *Boot) Survived(hash string) error {
 	return b.save()
 }
 
-// Forget drops the deaths under a set that a person wants to run all the same.
+// Forget drops the deaths under a set that an operator wants to run nevertheless.
 func (b *Boot) Forget(hash string) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()

@@ -14,11 +14,11 @@ type Good struct {
 	seq    int
 }
 
-// generationAges are the ages of the generations beside the newest: a set may prove bad only after hours.
+// generationAges are the ages of the generations besides the newest: a set may prove bad only after hours.
 var generationAges = [...]time.Duration{time.Hour, 24 * time.Hour}
 
-// generations returns which of the good sets are kept, of a list with the newest first: the newest, and for each age the last
-// one that is older, with the one that will be next.
+// generations returns which of the good sets are kept, of a list with the newest first: the newest, and for each age the
+// latest one that is older, with the one that will follow it.
 func generations(list []Good, now time.Time) []Good {
 	keep := make(map[int]bool)
 	for _, age := range generationAges {

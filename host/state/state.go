@@ -109,7 +109,7 @@ func lockDir(dir, owner string) (*os.File, error) {
 	return f, nil
 }
 
-// Read reads a directory, which another process may be using, to read it only.
+// Read reads a directory without locking it: another process may be using it. Nothing may be added to the Store.
 func Read(dir string) *Store {
 	s := &Store{
 		dir: dir, next: 1, texts: texts{dir: filepath.Join(dir, textsDir), kept: map[string]bool{}},

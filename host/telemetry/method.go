@@ -20,7 +20,7 @@ type MethodMetrics struct {
 	inflight atomic.Int64
 }
 
-// Traffic returns the counters of the last minutes, which the method has in common with all transports.
+// Traffic returns the counters of the last minutes, which all transports of the method share.
 func (m *MethodMetrics) Traffic() *traffic.Method { return m.traffic }
 
 // Begin counts a call as in flight, until End.

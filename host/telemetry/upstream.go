@@ -84,7 +84,7 @@ type outgoingSeries struct {
 	traffic *traffic.Method
 }
 
-// done counts a call that ended at end and took so long; e is nil for a success.
+// done counts a call that ended at end; took is its duration, and e is nil for a success.
 func (u *UpstreamMetrics) done(service, method string, e *code.Error, end time.Time, took time.Duration) {
 	c := code.OK
 	if e != nil {

@@ -25,7 +25,7 @@ func (s *Sum) Calls() uint64 {
 // Judged returns the number of calls that were not refused: those that could fail.
 func (s *Sum) Judged() uint64 { return s.Calls() - s.Refused }
 
-// Codes returns the number of calls by status code, of those that have any.
+// Codes returns the number of calls by status code, without zeros.
 func (s *Sum) Codes() map[code.Code]uint64 {
 	by := make(map[code.Code]uint64)
 	for c, n := range s.ByCode {
@@ -60,10 +60,10 @@ type history struct {
 	calls   [series]*[kept]uint32
 	all     [series]uint64 // since the beginning
 
-	spans     [keptSpans]uint32 // as seconds
+	spans     [keptSpans]uint32 // like seconds
 	durations [keptSpans][buckets]uint32
 
-	before counts // the live counts that are kept already
+	before counts // the part of the live counts that is kept already
 }
 
 // keep keeps the live counts as those of a second that has ended.

@@ -5,7 +5,7 @@ import (
 	"time"
 )
 
-// buckets of durations: one for each of the first microseconds, then four for each power of two, up to two minutes.
+// buckets of durations: one for each of the first four microseconds, then four for each power of two, up to two minutes.
 const buckets = 104
 
 // bucketOf returns the bucket of a duration; the last one has all longer ones too.
@@ -29,7 +29,7 @@ func lowest(bucket int) time.Duration {
 // Latency is a distribution of durations. Calls that a rule refused are not in it.
 type Latency struct{ n [buckets]uint64 }
 
-// Quantile returns the duration that a share q of the calls do not exceed, to a quarter of it; 0 without calls.
+// Quantile returns the duration that a share q of the calls does not exceed, within 25 %; 0 without calls.
 func (l *Latency) Quantile(q float64) time.Duration {
 	var all uint64
 	for _, n := range &l.n {

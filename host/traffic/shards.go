@@ -44,7 +44,7 @@ func (s shards) observe(took time.Duration, c code.Code, refused bool) {
 		c = code.Unknown
 	}
 	n := &s[processor()&(len(s)-1)].n
-	if !refused || c == code.DeadlineExceeded { // other refusals take no time, and would hide that of the calls
+	if !refused || c == code.DeadlineExceeded { // other refusals take no time, and would distort the distribution
 		n[series+bucketOf(took)].Add(1)
 	}
 	which := int(c)
@@ -76,7 +76,7 @@ func newProcessors() *sync.Pool {
 	}}
 }
 
-// processor returns a number that calls on another processor do not get, most of the time.
+// processor returns a number that differs among the processors, most of the time.
 func processor() int {
 	n := processors.Get().(*int)
 	defer processors.Put(n)

@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Window is how far back a Method remembers.
+// Window is how long a Method keeps the counts of calls.
 const Window = 5 * time.Minute
 
 // Method counts the calls of one method. It is safe for concurrent use.
@@ -31,14 +31,14 @@ type Named struct {
 // New returns a Method without calls.
 func New() *Method { return &Method{begin: time.Now()} }
 
-// Observe counts a call that ended at end and took so long. refused says that a rule of this host refused or ended the call, or that
-// the host turned it away before the rules. Observe does not allocate after the first call with a status code.
+// Observe counts a call that ended at end; took is its duration. refused says that a rule of this host refused or ended the call, or
+// that the host refused it before the rules. Observe does not allocate after the first call with a status code.
 func (m *Method) Observe(end time.Time, took time.Duration, c code.Code, refused bool) {
 	live := m.live.Load()
 	if live == nil {
 		live = m.start()
 	}
-	if now := m.secondOf(end); now > m.second.Load() && m.mu.TryLock() { // else another call is about to
+	if now := m.secondOf(end); now > m.second.Load() && m.mu.TryLock() { // else another call does it
 		m.advance(now)
 		m.mu.Unlock()
 	}
@@ -79,8 +79,8 @@ func (m *Method) Totals() Sum {
 	return m.history.totals(m.live.Load().sum())
 }
 
-// Between returns the calls that ended within the whole seconds from one time to another, of which it excludes the last. Seconds
-// begin when the Method was made; those before the Window have no calls.
+// Between returns the calls that ended from the second of from up to the second of to, which it excludes. Seconds count from the
+// time the Method was made; those before the Window have no calls.
 func (m *Method) Between(from, to time.Time) Sum {
 	m.mu.Lock()
 	defer m.mu.Unlock()
@@ -96,8 +96,8 @@ func (m *Method) Last(d time.Duration, now time.Time) Sum {
 	return m.Between(end.Add(-min(d, Window)), end)
 }
 
-// Failures returns how many of the calls since a time have failed, and how many there are of which that can be said: those that no rule
-// refused or ended. The second of the time counts as a whole one.
+// Failures returns how many of the calls since a time have failed, and how many could have: those that no rule refused or ended. It
+// includes the whole second of that time.
 func (m *Method) Failures(since time.Time) (failed, judged uint64) {
 	s := m.Between(since, since.Add(Window))
 	return s.Failed, s.Judged()

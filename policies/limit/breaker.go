@@ -84,8 +84,8 @@ func (b *Breaker) Allow() (a Admission, left time.Duration, ok bool) {
 // IsClosed reports whether Allow would admit any call now.
 func (b *Breaker) IsClosed() bool { return b.phase.Load() == phaseClosed }
 
-// Join is Allow for a call that may be made since IsClosed was true. If the breaker has opened meanwhile, the outcome does not
-// count, as that of any call that was running, and Join returns false.
+// Join is Allow for a call that may be made because IsClosed was true. If the breaker has opened meanwhile, the outcome does not
+// count, like that of any call in flight, and Join returns false.
 func (b *Breaker) Join() (a Admission, counts bool) {
 	a, _, ok := b.Allow()
 	if ok && a.probe != nil {

@@ -12,7 +12,7 @@ import (
 // must not call it.
 type breakerCore struct {
 	breaker     *Breaker
-	mu          mutex // taken around gobreaker's lock, for which calls would sleep
+	mu          mutex // taken around gobreaker's lock, on which calls would sleep
 	gobreaker   *gobreaker.TwoStepCircuitBreaker[struct{}]
 	consecutive int     // gobreaker's own count of failures in a row decays with the window
 	last        error   // the last failure

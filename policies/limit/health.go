@@ -17,7 +17,7 @@ const (
 	AtTaste   Moment = "taste" // the rule is tried on calls of its own
 )
 
-// Health is whether one kind of a rule works. Once it has panicked it is broken, and is not asked again.
+// Health records whether one kind of a rule works. Once it has panicked it is broken, and is not asked again.
 type Health struct {
 	suspect atomic.Bool // it is broken, or a test has a fault for it
 	broken  atomic.Pointer[Panic]
@@ -42,13 +42,13 @@ func NewHealth(report func(*Panic), fault func(Moment)) *Health {
 // Broken reports whether the kind has panicked. It must not be asked then.
 func (h *Health) Broken() bool { return h.suspect.Load() && h.broken.Load() != nil }
 
-// Works reports whether the kind is not broken. It has tests panic at a moment.
+// Works reports whether the kind is not broken. Tests can have it panic.
 func (h *Health) Works(at Moment) bool { return !h.suspect.Load() || h.meet(at) }
 
 // Panic returns the first panic; nil: none.
 func (h *Health) Panic() *Panic { return h.broken.Load() }
 
-// Meet has tests panic at a moment.
+// Meet does nothing, except that tests can have it panic at a moment.
 func (h *Health) Meet(at Moment) {
 	if h.suspect.Load() {
 		h.meet(at)
@@ -65,7 +65,7 @@ func (h *Health) meet(at Moment) (works bool) {
 	return true
 }
 
-// Break marks the kind as broken by a panic. Call it while that is recovered from, for the stack.
+// Break marks the kind as broken by a panic. Call it in the deferred function that recovers, for the stack.
 func (h *Health) Break(value any) {
 	p := &Panic{value, debug.Stack()}
 	if h.broken.CompareAndSwap(nil, p) {

@@ -70,7 +70,7 @@ func (o *Outliers) Admit(e *Outlier) bool {
 	return true
 }
 
-// restore has an endpoint return.
+// restore ends the ejection of an endpoint.
 func (o *Outliers) restore(e *Outlier, until int64, now time.Time) {
 	o.mu.Lock()
 	defer o.mu.Unlock()

@@ -16,7 +16,7 @@ type Semaphore struct {
 	// state is the number of calls in flight, plus guarded while the lock is held or calls wait: then only the holder of
 	// the lock changes it.
 	state  atomic.Int64
-	beside *Semaphore // nil, or one whose calls in flight are at least some of those of s
+	beside *Semaphore // its calls in flight count for s, if they are more; nil: none
 	max    atomic.Int64
 
 	// The lock guards the following fields.
@@ -62,7 +62,7 @@ func (s *Semaphore) Unlock() {
 // inFlight returns the number of calls in flight. The caller holds the lock.
 func (s *Semaphore) inFlight() int64 { return max(s.state.Load()-guarded, s.besideIt()) }
 
-// Beside has s count the calls in flight of another semaphore as its own, if those are more. It must not be in use.
+// Beside makes s count the calls in flight of another semaphore as its own, if those are more. s must not be in use yet.
 func (s *Semaphore) Beside(o *Semaphore) { s.beside = o }
 
 func (s *Semaphore) besideIt() int64 {
@@ -76,7 +76,7 @@ func (s *Semaphore) besideIt() int64 {
 	return n
 }
 
-// TryAcquire takes a free permit, and reports whether it has. It may fail although one is free: only a caller of Lock knows.
+// TryAcquire takes a free permit, and reports whether it has. It may fail although one is free: under the lock, Room is exact.
 func (s *Semaphore) TryAcquire() bool {
 	for {
 		n := s.state.Load()

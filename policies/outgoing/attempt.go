@@ -91,7 +91,7 @@ func (a *attempt) enter() error {
 	return nil
 }
 
-// admit asks one of them.
+// admit asks a shared breaker.
 func (a *attempt) admit(which int) error {
 	c := &a.flight.Breakers[which]
 	admission, left, ok := c.Shared.Allow()

@@ -101,7 +101,7 @@ func (c *applyCommand) run(cmd *cobra.Command, args []string) error {
 	if asks && !c.agreed() {
 		return failed("nothing was applied")
 	}
-	q.IfMatch = d.Hash // what was shown is what is applied
+	q.IfMatch = d.Hash // apply only what was shown
 	r, err := host.Apply(cmd.Context(), *q)
 	if err != nil {
 		return reloadError(host, err)
@@ -109,7 +109,7 @@ func (c *applyCommand) run(cmd *cobra.Command, args []string) error {
 	return (&putInForce{c.app, host, c.wait, d.Warnings}).show(cmd.Context(), r)
 }
 
-// request returns the request for files, or for a plan.
+// request returns the request for the arguments: policy files, or a plan.
 func (c *applyCommand) request(args []string) (*admin.ApplyRequest, error) {
 	q := &admin.ApplyRequest{
 		Prune: c.prune, AllowWider: c.allowWider, RevertAfter: admin.Seconds(c.revertAfter), Message: c.message,
@@ -131,7 +131,7 @@ func (c *applyCommand) request(args []string) (*admin.ApplyRequest, error) {
 	return q, err
 }
 
-// agreed asks whether to apply.
+// agreed asks the user whether to apply, and reports whether the answer is yes.
 func (c *applyCommand) agreed() bool {
 	fmt.Fprint(c.err, "Apply? [y/N] ")
 	answer, _ := bufio.NewReader(c.in).ReadString('\n')
@@ -155,10 +155,10 @@ func readPolicies(paths []string) ([]admin.ApplyFile, error) {
 // planVersion is the version of the format of plans.
 const planVersion = 1
 
-// maxPlanBytes bounds the file of a plan.
+// maxPlanBytes bounds a plan file.
 const maxPlanBytes = admin.MaxRequestBytes
 
-// plan is what easymicro diff --out keeps: files, and what was running when they were compared.
+// plan is the content of a file that easymicro diff --out writes: policy files, and what was running when they were compared.
 type plan struct {
 	Version  int               `json:"plan_version"`
 	Hash     string            `json:"hash"` // of what was running
@@ -168,7 +168,7 @@ type plan struct {
 	Changes  admin.Changes     `json:"changes"`
 }
 
-// readPlan reads a plan. It returns nil if the file is none.
+// readPlan reads a plan. It returns nil if the file is a policy file.
 func readPlan(path string) (*plan, error) {
 	data, err := readFile(path, maxPlanBytes)
 	if err != nil {

@@ -64,7 +64,7 @@ func (c *diffCommand) run(cmd *cobra.Command, args []string) error {
 	return nil
 }
 
-// difference asks the host, and writes the plan.
+// difference returns the answer of the host, and writes the plan if --out is given.
 func (c *diffCommand) difference(ctx context.Context, host *hostClient, args []string) (*admin.Difference, error) {
 	if len(args) == 0 {
 		d, err := host.Diff(ctx)

@@ -208,7 +208,7 @@ func decisions(d policies.Decisions) string {
 	return strings.Join(parts, ", ")
 }
 
-// statusText shows whether a rule applies, unless its mode says it.
+// statusText shows the status of a rule, unless its mode says as much.
 func (c *explainCommand) statusText(r *policies.RuleState) {
 	switch r.Status {
 	case "", policies.StatusEnforced, policies.StatusShadow, policies.StatusOff:

@@ -16,7 +16,7 @@ func newHelp() *cobra.Command {
 		Short: "Show what a command does, with its flags and examples",
 		Example: `  easymicro help
   easymicro help call`,
-		Args: argRange(0, 2, "at most one command"),
+		Args: argRange(0, 2, "at most a command and a subcommand"),
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
 			if len(args) > 0 {
 				return nil, cobra.ShellCompDirectiveNoFileComp

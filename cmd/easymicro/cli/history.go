@@ -38,7 +38,7 @@ With host.state in the manifest the history outlives the process, and "history s
 	return cmd
 }
 
-// onlyShow rejects arguments of history: they do not name a command.
+// onlyShow rejects arguments of history that name no subcommand.
 func onlyShow(_ *cobra.Command, args []string) error {
 	if len(args) == 0 {
 		return nil
@@ -80,7 +80,7 @@ func resultText(p *printer, r *admin.Attempt) string {
 	return p.paint(red, r.Result)
 }
 
-// whatText describes an attempt in one line: why, and what it changed or failed with.
+// whatText describes an attempt in one line: the reason for it, and its changes or its error.
 func whatText(r *admin.Attempt) string {
 	const shown = 2
 	var words []string
@@ -113,7 +113,7 @@ func newHistoryShow(a *app) *cobra.Command {
 		Use:   "show REVISION",
 		Short: "Show a revision: what it changed, its warnings and its files",
 		Long: `show shows a revision of a running host: where it came from, what it changed, its warnings, and the files that it was made
-of. With --files it prints the texts of the files, which needs host.state in the manifest.`,
+of. With --files it prints the texts of the files; those of processes before need host.state in the manifest.`,
 		Example: `  easymicro history show 42
   easymicro history show r42 --files`,
 		Args:              argRange(1, 1, "one argument: the number of a revision, such as 42 or r42"),

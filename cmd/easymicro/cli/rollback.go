@@ -97,12 +97,12 @@ func (c *confirmCommand) run(cmd *cobra.Command, _ []string) error {
 	return c.print(r, func() { c.line("%s", c.paint(green, fmt.Sprintf("r%d confirmed", r.Number))) })
 }
 
-// putInForce shows what a command has put in force, and what becomes of it.
+// putInForce shows the revision that a command has put in force and, with wait, the verdict on it.
 type putInForce struct {
 	*app
 	host *hostClient
 	wait bool
-	told config.Problems // warnings that are shown already
+	told config.Problems // warnings that have been shown already
 }
 
 func (p *putInForce) show(ctx context.Context, r *admin.Attempt) error {
@@ -136,10 +136,10 @@ func (p *putInForce) text(r *admin.Attempt) {
 	}
 }
 
-// verdictEvery is how often a host is asked for its verdict.
+// verdictEvery is the interval at which a host is asked for its verdict.
 const verdictEvery = 100 * time.Millisecond
 
-// verdict waits for the verdict on a revision, and returns its record. The error is that of a revision that is undone or replaced.
+// verdict waits for the verdict on a revision, and returns its record. The error says that the revision was undone or replaced.
 func (p *putInForce) verdict(ctx context.Context, r *admin.Attempt) (*admin.Attempt, error) {
 	tick := time.NewTicker(verdictEvery)
 	defer tick.Stop()
@@ -167,7 +167,7 @@ func (p *putInForce) verdict(ctx context.Context, r *admin.Attempt) (*admin.Atte
 	}
 }
 
-// judged reports whether there is a verdict. The error is that of a revision that is undone or replaced.
+// judged reports whether there is a verdict. The error says that the revision was undone or replaced.
 func (p *putInForce) judged(s *admin.Status, r *admin.Attempt) (bool, error) {
 	running := s.Policies.Running
 	switch {

@@ -54,7 +54,7 @@ func (s *screen) ready(h *host.Host) {
 	s.showWarnings(slices.DeleteFunc(slices.Clone(s.warned), isAboutFallback))
 }
 
-// isAboutFallback reports whether a warning says that the files do not run.
+// isAboutFallback reports whether a warning says that another set runs in place of the files.
 func isAboutFallback(w config.Problem) bool {
 	return w.Path == "policies.fallback" || w.Path == "policies.onBadStart"
 }

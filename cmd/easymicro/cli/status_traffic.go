@@ -13,7 +13,7 @@ import (
 // trafficTable writes the calls of the last minute.
 type trafficTable struct{ *printer }
 
-// show writes a row for each method that was called: the busiest if there are many.
+// show writes a row for each method that was called, or for the busiest if there are many.
 func (t *trafficTable) show(s *admin.Status) {
 	const shown = 40
 	type method struct {
@@ -65,7 +65,7 @@ func (t *trafficTable) notable(with paint, n uint64) string {
 	return t.paint(with, fmt.Sprint(n))
 }
 
-// quantile formats a duration with two digits, which is what the host knows.
+// quantile formats a duration with two significant digits: the host knows no more.
 func quantile(s admin.Seconds) string {
 	d, unit := time.Duration(s), time.Nanosecond
 	for d >= 100*unit {
