@@ -53,7 +53,7 @@ auth: {identify: [token], tokens: {file: tokens.yaml}}
 			t.Parallel()
 			reg := registry.New()
 			registry.Plain(napping{}, registry.In(reg), registry.As("test.arith"))
-			h := hosttest.Start(t, manifest, hosttest.Options{Registry: reg, Files: map[string]string{
+			h := hosttest.Start(t, untilUndone(manifest, tt.want != ""), hosttest.Options{Registry: reg, Files: map[string]string{
 				policyFile: tt.before, "tokens.yaml": tokensFile("partner-token", ""),
 			}})
 			ctx, stop := context.WithCancel(t.Context())
@@ -194,7 +194,7 @@ func TestATimeoutOfForwardedCallsIsRolledBack(t *testing.T) {
 	far := hosttest.Start(t, "host: {name: far}\nservices: [{name: Slow, handler: test.slow}]\n", hosttest.Options{Registry: slow})
 	y.put("Slow", far.Address)
 	dir := map[string]string{policyFile: ruleFile("{name: s, match: {service: Slow}, timeout: 800ms}")}
-	gw := standalone(t, y, toAll+"policies: {files: [policies.d/*.yaml], watch: {debounce: 20ms, poll: 200ms}, autoRollback: {window: 2s}}\n", hosttest.Options{Files: dir})
+	gw := standalone(t, y, toAll+"policies: {files: [policies.d/*.yaml], watch: {debounce: 20ms, poll: 200ms}, autoRollback: {window: 1m}}\n", hosttest.Options{Files: dir})
 	call := func(conn *wire.Conn) error {
 		req := wire.Frame{Service: "Slow", Method: "Nap", Codec: wire.JSON, Payload: []byte("{}")}
 		return conn.Do(t.Context(), &req, new(wire.Frame))

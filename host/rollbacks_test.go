@@ -145,6 +145,14 @@ func TestAnEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
 	}
 }
 
+// untilUndone gives slow machines more time for an edit that is to be undone.
+func untilUndone(manifest string, undone bool) string {
+	if !undone {
+		return manifest
+	}
+	return strings.Replace(manifest, "{window: 1s}", "{window: 1m}", 1)
+}
+
 func ruleFile(rules ...string) string { return "rules:\n  - " + strings.Join(rules, "\n  - ") + "\n" }
 
 // Each edit but those that are meant to refuse is undone, and names what did it.
@@ -167,7 +175,7 @@ auth: {identify: [token], tokens: {file: tokens.yaml}}
 		{name: "timeout", before: ruleFile(fmt.Sprintf(sleeps, "800ms")), after: ruleFile(fmt.Sprintf(sleeps, "1ms")), want: "slow timed out"},
 		{name: "concurrency", before: ruleFile("{name: c, match: {service: Arith}, concurrency: {max: 1000}}"), after: ruleFile("{name: c, match: {service: Arith, method: Nap}, concurrency: {max: 1}}"), want: "c refused"},
 		{name: "description", before: rule(10000), after: strings.Replace(rule(10000), "{name", "{description: new, name", 1)},
-		{name: "methods", file: "easymicro.yaml", before: rule(10000), after: strings.Replace(manifest, "test.arith", "test.arith, methods: {expose: [Mul]}", 1), want: "services and routes turned away"},
+		{name: "methods", file: "easymicro.yaml", before: rule(10000), after: strings.Replace(untilUndone(manifest, true), "test.arith", "test.arith, methods: {expose: [Mul]}", 1), want: "services and routes turned away"},
 		{name: "one method of two", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith, method: Mul}, access: {allow: [{caller: batch}]}}"), want: "of Arith.Mul that r1 let through"},
 		{name: "tokens", file: "tokens.yaml", before: rule(10000), after: "[]\n", want: "auth turned away"},
 	} {
@@ -179,7 +187,7 @@ auth: {identify: [token], tokens: {file: tokens.yaml}}
 			}
 			reg := registry.New()
 			registry.Plain(napping{}, registry.In(reg), registry.As("test.arith"))
-			h := hosttest.Start(t, manifest, hosttest.Options{Registry: reg, Files: map[string]string{
+			h := hosttest.Start(t, untilUndone(manifest, tt.want != ""), hosttest.Options{Registry: reg, Files: map[string]string{
 				policyFile: tt.before, "tokens.yaml": tokensFile("partner-token", ""),
 			}})
 			ctx, stop := context.WithCancel(t.Context())
@@ -251,7 +259,7 @@ func TestARouteThatGoesIsRolledBack(t *testing.T) {
 	const routes = `
 gateway: {routes: [{path: /v1/mul, methods: [POST], service: Arith, method: Mul}]}
 `
-	h := edited(t, guardedManifest+routes, map[string]string{policyFile: rule(10000)})
+	h := edited(t, untilUndone(guardedManifest, true)+routes, map[string]string{policyFile: rule(10000)})
 	ctx, stop := context.WithCancel(t.Context())
 	var calls sync.WaitGroup
 	defer calls.Wait()
@@ -264,7 +272,7 @@ gateway: {routes: [{path: /v1/mul, methods: [POST], service: Arith, method: Mul}
 		}
 	})
 	awaitThat(t, "traffic", func() bool { return done.Load() > 100 })
-	h.Write("easymicro.yaml", guardedManifest)
+	h.Write("easymicro.yaml", untilUndone(guardedManifest, true))
 	if r := h.Revision(); r.Number != 2 || r.Result != host.ResultApplied {
 		t.Fatalf("r%d %s %v", r.Number, r.Result, r.Problems)
 	}

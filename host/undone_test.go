@@ -222,7 +222,7 @@ func TestWhichEditsOfRulesAndMethodsAreUndone(t *testing.T) {
 			if tt.streams == nil {
 				tt.streams = []stream{{caller: "partner", method: "Nap", n: 10}, {caller: "partner", method: "Mul", n: 1}}
 			}
-			h := hosttest.Start(t, tt.manifest, hosttest.Options{Registry: reg, Files: map[string]string{
+			h := hosttest.Start(t, untilUndone(tt.manifest, tt.want != ""), hosttest.Options{Registry: reg, Files: map[string]string{
 				policyFile: ruleFile(tt.before...), "tokens.yaml": tokensFile("partner-token", ""),
 			}})
 			var s running

@@ -75,7 +75,7 @@ func TestWhichEditsAreUndoneForCallsThatFail(t *testing.T) {
 			reg := registry.New()
 			registry.Plain(far, registry.In(reg), registry.As("test.till"))
 			till := hosttest.Start(t, "services: [{name: Till, handler: test.till}]\n", hosttest.Options{Registry: reg})
-			h := hosttest.Start(t, fmt.Sprintf(undoneUpstream, till.Address), hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{
+			h := hosttest.Start(t, untilUndone(fmt.Sprintf(undoneUpstream, till.Address), tt.want), hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{
 				policyFile: ruleFile(tt.before...), "tokens.yaml": tokensFile("partner-token", ""),
 			}})
 			var s running
@@ -113,7 +113,7 @@ func TestAnAuthorityThatIsWrongIsUndone(t *testing.T) {
 services: [{name: Desk, handler: test.desk, uses: {till: till}}]
 upstreams:
   - {name: till, service: Till, resolve: {endpoints: [%q]}, tls: {caFile: ca.pem, certFile: host.pem, keyFile: host.key, serverName: billing.internal}}
-policies: {watch: {debounce: 20ms, poll: 200ms}, autoRollback: {window: 1s}}
+policies: {watch: {debounce: 20ms, poll: 200ms}, autoRollback: {window: 1m}}
 `, front.address), hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{"ca.pem": ca.pem, "host.pem": cert, "host.key": key}})
 	var s running
 	s.run(t, h, stream{service: "Desk", method: "Mul"})
