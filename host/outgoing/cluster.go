@@ -284,7 +284,7 @@ func (c *Cluster) leave(ctx context.Context) error {
 			what = "may not be deregistered: callers may find this host until its lease expires"
 		}
 		c.log.Warn(what, "etcd", c.name, "error", err)
-		return fmt.Errorf("etcd %s: %s: %w", c.name, what, err)
+		return fmt.Errorf("%s: %w", what, err)
 	case before.Registered:
 		c.log.Info("deregistered", "etcd", c.name, "instances", len(before.Instances))
 	}
