@@ -171,36 +171,44 @@ func (p *parts) Read(b []byte) (int, error) {
 
 func TestMemoryGrowsWithTheBytesThatArrive(t *testing.T) {
 	for _, claim := range []uint32{20_000, 4 << 20, 1<<32 - 1} {
-		header := AppendFrame(nil, &Frame{Service: "S"})[:HeaderBytes]
-		binary.BigEndian.PutUint32(header[12:], claim)
-		peer, conn := net.Pipe()
-		r := NewReader(conn, Limits{})
-		waiting := make(chan struct{})
-		r.OnBody = func() { close(waiting) }
-		done := make(chan error, 1)
-		var used uint64
-		go func() {
-			var err error
-			used = allocated(func() { err = r.Read(new(Frame)) })
-			done <- err
-		}()
-		if _, err := peer.Write(header); err != nil {
-			t.Fatal(err)
+		used := memoryOfClaim(t, claim)
+		for range 4 { // what goroutines of other tests allocate meanwhile counts too
+			used = min(used, memoryOfClaim(t, claim))
 		}
-		<-waiting
-		if _, err := peer.Write(make([]byte, 100)); err != nil {
-			t.Fatal(err)
-		}
-		peer.Close()
-		if err := <-done; err == nil {
-			t.Error("no error")
-		}
-		peer.Close()
-		conn.Close()
 		if used > 16<<10 {
 			t.Errorf("a claim of %d bytes took %d", claim, used)
 		}
 	}
+}
+
+// memoryOfClaim returns what is allocated for a frame that claims a number of bytes, and ends after 100.
+func memoryOfClaim(t *testing.T, claim uint32) (used uint64) {
+	t.Helper()
+	header := AppendFrame(nil, &Frame{Service: "S"})[:HeaderBytes]
+	binary.BigEndian.PutUint32(header[12:], claim)
+	peer, conn := net.Pipe()
+	defer conn.Close()
+	r := NewReader(conn, Limits{})
+	waiting := make(chan struct{})
+	r.OnBody = func() { close(waiting) }
+	done := make(chan error, 1)
+	go func() {
+		var err error
+		used = allocated(func() { err = r.Read(new(Frame)) })
+		done <- err
+	}()
+	if _, err := peer.Write(header); err != nil {
+		t.Fatal(err)
+	}
+	<-waiting
+	if _, err := peer.Write(make([]byte, 100)); err != nil {
+		t.Fatal(err)
+	}
+	peer.Close()
+	if err := <-done; err == nil {
+		t.Error("no error")
+	}
+	return used
 }
 
 func TestTheBufferIsSmallWheneverItIsEmpty(t *testing.T) {
