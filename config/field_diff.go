@@ -156,7 +156,7 @@ func (d *fieldDiffer) options(path string, old, next RawOptions, how tags) {
 // secretWords are parts of option names whose values are never shown, not even numbers.
 var secretWords = []string{"pass", "pin", "secret", "token", "key", "auth", "cred", "code", "salt", "seed"}
 
-// hidden stands for a value that may be a secret.
+// hidden replaces values that may be secrets.
 const hidden = "…"
 
 // harmless shows values that cannot be secrets: booleans, and numbers and durations unless the name suggests one.

@@ -22,7 +22,7 @@ func (c keepChecker) check() {
 		path := fmt.Sprintf("policies.keep[%d]", i)
 		at := slices.Index(list, name)
 		if at < 0 {
-			c.manifest(path, "there is no rule %s, and it must be kept", name).Suggestion = Suggest(name, list)
+			c.manifest(path, "rule %s is missing, but must be kept", name).Suggestion = Suggest(name, list)
 			continue
 		}
 		r := &c.rules[at]

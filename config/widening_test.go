@@ -90,7 +90,7 @@ func TestRulesToKeepMustBeEnforced(t *testing.T) {
 	free := strings.Replace(keep, "keep: [only-web]", "keep: []", 1)
 	for name, c := range map[string]struct{ manifest, rules, wantAlone, wantAfter string }{
 		"as it is":   {keep, fmt.Sprintf(lock, "Arith", ""), "", ""},
-		"gone":       {keep, "rules: []", "easymicro.yaml:2:19: policies.keep[0]: there is no rule only-web", ""},
+		"gone":       {keep, "rules: []", "easymicro.yaml:2:19: policies.keep[0]: rule only-web is missing", ""},
 		"misspelt":   {keep, strings.Replace(fmt.Sprintf(lock, "Arith", ""), "only-web", "only-wep", 1), "did you mean only-wep?", ""},
 		"in shadow":  {keep, fmt.Sprintf(lock, "Arith", ", mode: shadow"), "policies.yaml:1:90: rules[0].mode: is shadow", ""},
 		"expired":    {keep, fmt.Sprintf(lock, "Arith", ", expires: 2020-01-01T00:00:00Z"), "rules[0].expires: the rule has expired", ""},

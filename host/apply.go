@@ -155,7 +155,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	}
 	w := a.rollbacks.observe(prev, g, from)
 	if u := from.undoes; u != nil {
-		a.history.amend(u.window.next.revision, u.record) // whoever finds no window finds the verdict
+		a.history.amend(u.window.next.revision, u.record) // before the window is gone, so that readers see the verdict
 	}
 	a.current.Store(g)
 	commits := []func(){g.policies.Activate} // the limits of state that is shared with calls of the generation before

@@ -76,7 +76,7 @@ func TestTheHistoryGoesOnAfterARestart(t *testing.T) {
 	h.Write("p.yaml", noYML)
 	h.Revision()
 	h.Write("p.yaml", ruleB)
-	h.Revision() // unchanged, which is no revision
+	h.Revision() // unchanged: no new revision
 	h = restart()
 	list, err := h.Admin.Revisions(t.Context())
 	must(t, err)
@@ -169,7 +169,7 @@ func TestWithoutLastGoodBadFilesAreAnError(t *testing.T) {
 	h.Write("p.yaml", noYML)
 	must(t, os.Remove(filepath.Join(h.Dir, "baked.yaml")))
 	_, _, err := host.LoadFiles(filepath.Join(h.Dir, "easymicro.yaml"), from.Options{})
-	if err == nil || !strings.Contains(err.Error(), "p.yaml:1:") || !strings.Contains(err.Error(), "there is no last good set in state to start from") {
+	if err == nil || !strings.Contains(err.Error(), "p.yaml:1:") || !strings.Contains(err.Error(), "no last good set in state to start from") {
 		t.Errorf("%v", err)
 	}
 	markGood(t, h.Dir, 1)

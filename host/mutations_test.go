@@ -249,7 +249,7 @@ func misplaced(r *host.Attempt) string {
 		return ""
 	case host.ResultRejected:
 	default:
-		return "is no result of an edit"
+		return "is not a result of an edit"
 	}
 	if len(r.Problems) == 0 {
 		return "without problems: " + r.Error

@@ -101,7 +101,7 @@ func lastGood(source Source, dir string, set *config.Set, err error) *config.Set
 	store := state.Read((&config.Set{Dir: dir}).Path(m.Host.State.Dir))
 	good := standIns{store, source}.next(bad, nil)
 	if good == nil && asked && err != nil {
-		w := m.Position("policies.onBadStart").Problem("policies.onBadStart", "there is no last good set in "+m.Host.State.Dir+" to start from")
+		w := m.Position("policies.onBadStart").Problem("policies.onBadStart", "no last good set in "+m.Host.State.Dir+" to start from")
 		loadErr.Problems = append(loadErr.Problems, w)
 	}
 	if good != nil && !asked && good.Manifest.Policies.OnBadStart != config.OnBadStartLastGood {

@@ -1,7 +1,7 @@
 // Package admin is the API for operators of a host: its types, the HTTP handler and the client. All JSON keys are
 // snake_case; a missing key means the zero value.
 //
-// Paths, whose parameters and answers are those of the methods of Client:
+// Paths; Client has a method for each, with its parameters and its response:
 //
 //	GET   /livez /readyz /healthz /metrics
 //	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /diff /config

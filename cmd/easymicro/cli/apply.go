@@ -74,7 +74,7 @@ func (c *applyCommand) run(cmd *cobra.Command, args []string) error {
 	case cmd.Flags().Changed("revert-after") && c.revertAfter < time.Second:
 		return usageError("--revert-after: %s is too short: want a time such as 2m", c.revertAfter)
 	case asks && !terminal(c.in):
-		return usageError("apply asks before it applies, and the input is no terminal: give --yes, or --dry-run to see what would change")
+		return usageError("apply asks for confirmation, but the input is not a terminal: use --yes, or --dry-run to preview the changes")
 	}
 	q, err := c.request(args)
 	if err != nil {

@@ -21,9 +21,9 @@ func newDrain(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "drain",
 		Short: "Take a running host out of service without ending it",
-		Long: `drain takes a running host out of service: /readyz fails and its services are withdrawn from discovery, but whoever still calls
-is served. Edits are applied, and do not publish the host. It stays so until "easymicro undrain" or the end of the process; the
-next process is in service. To end a host, send SIGTERM.`,
+		Long: `drain takes a running host out of service: /readyz fails and its services are withdrawn from discovery, but calls are
+still served. Edits are applied, and do not publish the host. It stays drained until "easymicro undrain" or the end of the
+process; the next process is in service. To end a host, send SIGTERM.`,
 		Example: `  easymicro drain
   easymicro drain -o json`,
 		Args: noArgs,
