@@ -53,7 +53,7 @@ const (
 // Widened finds calls that next lets through and old refuses, by their enforced access rules and by how they identify callers.
 // changes are those between the sets. targets are the methods of the host; nil: a method for each class that the patterns distinguish.
 func Widened(old, next *Set, changes Changes, targets []Target) Widenings {
-	if !slices.ContainsFunc(changes, func(c Change) bool { return c.Effect != Neutral }) {
+	if changes.Neutral() {
 		return Widenings{}
 	}
 	now := time.Now()

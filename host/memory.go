@@ -316,13 +316,6 @@ func (m *memory) markGood(number int, set *config.Set, verdict string) {
 	}
 }
 
-// confirmed records that a revision is kept, and by whom.
-func (m *memory) confirmed(r *Attempt, who string) {
-	if m != nil {
-		m.wrote(m.store.Audit.Add(state.AuditEntry{At: time.Now(), Action: "confirm", Who: who, Revision: r.Number, Hash: r.Hash, Result: r.Result}))
-	}
-}
-
 // forget drops the deaths of the process under a set.
 func (m *memory) forget(set *config.Set) {
 	if m != nil {

@@ -3,7 +3,6 @@ package host_test
 import (
 	"context"
 	"errors"
-	"os"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -132,14 +131,7 @@ func revisionsOf(h *hosttest.Host) <-chan host.Attempt {
 
 // Files that go back to what was rolled back before the restart are told from what runs.
 func TestHeldFilesComeBackAfterARestart(t *testing.T) {
-	manifest := "host: {state: {dir: " + t.TempDir() + "}}\n" + guardedManifest
-	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "easymicro.yaml"), manifest)
-	must(t, os.Mkdir(filepath.Join(dir, "policies.d"), 0o755))
-	writeFile(t, filepath.Join(dir, policyFile), rule(10000))
-	start := func() *hosttest.Host {
-		return hosttest.StartFile(t, filepath.Join(dir, "easymicro.yaml"), hosttest.Options{Registry: newPlant(t).reg})
-	}
+	dir, start := restartable(t)
 	h := start()
 	bad := func(n int) {
 		f := startFlow(t, h, 3, "Mul")

@@ -15,6 +15,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/state"
 )
 
 // overrides puts sets in force in place of the files, by command. It never writes files.
@@ -140,7 +141,7 @@ func (o *overrides) confirm(who string) (Attempt, error) {
 	close(u.done)
 	o.amend(u.revision, func(r *Attempt) { r.RevertAt = time.Time{} })
 	r, _ := o.history.applied(u.revision)
-	o.memory.confirmed(&r.Attempt, who)
+	o.memory.audit(state.AuditEntry{At: time.Now(), Action: "confirm", Who: who, Revision: r.Number, Hash: r.Hash, Result: r.Result})
 	o.log.Info("revision confirmed", "revision", u.revision, "who", who)
 	return r.Attempt, nil
 }

@@ -362,16 +362,21 @@ policies:
 	}
 }
 
-// What was rolled back does not come back with a restart.
-func TestARestartKeepsToARollback(t *testing.T) {
-	manifest := "host: {state: {dir: " + t.TempDir() + "}}\n" + guardedManifest
-	dir := t.TempDir()
-	writeFile(t, filepath.Join(dir, "easymicro.yaml"), manifest)
+// restartable returns the folder of a manifest with host.state and a rule of 10,000 calls a second, and what starts a host on it.
+func restartable(t *testing.T) (dir string, start func() *hosttest.Host) {
+	t.Helper()
+	dir = t.TempDir()
+	writeFile(t, filepath.Join(dir, "easymicro.yaml"), "host: {state: {dir: "+t.TempDir()+"}}\n"+guardedManifest)
 	must(t, os.Mkdir(filepath.Join(dir, "policies.d"), 0o755))
 	writeFile(t, filepath.Join(dir, policyFile), rule(10000))
-	start := func() *hosttest.Host {
+	return dir, func() *hosttest.Host {
 		return hosttest.StartFile(t, filepath.Join(dir, "easymicro.yaml"), hosttest.Options{Registry: newPlant(t).reg})
 	}
+}
+
+// What was rolled back does not come back with a restart.
+func TestARestartKeepsToARollback(t *testing.T) {
+	dir, start := restartable(t)
 	h := start()
 	f := startFlow(t, h, 3, "Mul")
 	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })

@@ -151,7 +151,7 @@ func (w *window) refused() map[string]uint64 {
 
 // ruleBroke notes that a rule of the edit panics, unless the baseline's does too or it is never a reason to roll back.
 func (w *window) ruleBroke(b *policies.Broken) {
-	if r := w.next.set.Rule(b.Rule); r != nil && r.AutoRollback != "off" && !w.baseline.policies.IsBroken(b.Rule, b.Kind) {
+	if r := w.next.set.Rule(b.Rule); r != nil && r.AutoRollback != config.RollbackOff && !w.baseline.policies.IsBroken(b.Rule, b.Kind) {
 		w.broken.CompareAndSwap(nil, b)
 	}
 }
