@@ -54,6 +54,9 @@ func attack(t *testing.T, attackers int, strike func(a *attacked, c net.Conn)) {
 	var calls atomic.Int64
 	for range 4 {
 		c := dialTCP(t, address)
+		if _, err := call(t.Context(), c, "Echo", "x"); err != nil { // a new connection is as an attacker's
+			t.Fatal(err)
+		}
 		healthy.Go(func() {
 			for ctx.Err() == nil {
 				if got, err := call(t.Context(), c, "Echo", "x"); err != nil || got != "x" {

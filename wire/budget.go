@@ -21,7 +21,7 @@ const (
 	reserveDivisor = 16          // 1/16 of a budget is reserved for connections that hold little
 	smallServed    = 64 << 10    // bytes: "little" for a connection on which a call has ended
 	smallNew       = 4 << 10     // and for a new one when others have used up the budget
-	greedyFor      = time.Second // time after a refusal in which a connection gets only little of the reserve
+	greedyFor      = time.Second // time after a refusal of more, in which a connection gets only little of the reserve
 
 	retryLimit = 100 * time.Millisecond
 	retryStep  = 10 * time.Millisecond
@@ -167,7 +167,7 @@ type Share struct {
 	calls, bytes atomic.Int64
 	overdraft    atomic.Int64 // bytes
 	served       atomic.Bool  // a call has ended on the connection
-	refusedAt    atomic.Int64 // last refusal, in nanoseconds since the budget's epoch; 0: never
+	refusedAt    atomic.Int64 // last refusal of more than little, in nanoseconds since the budget's epoch; 0: never
 
 	answers reservations
 }
@@ -314,13 +314,14 @@ func (s *Share) exhausted() bool {
 
 // take adds n to held and to total if total stays within limit and at least as much as is then held stays free. Two cases
 // are exempt, since they could never be granted otherwise: any n while total is 0, and up to limit for the only call of the
-// only connection. The last sixteenth is the reserve: only connections that were not refused recently get it, new ones only
-// up to small. Otherwise many new connections that take a little each would leave nothing for others.
+// only connection. The last sixteenth is the reserve; see mayUseReserve.
 func (s *Share) take(held, total *atomic.Int64, n, limit, small int64) bool {
 	if s.tryTake(held, total, n, limit, small) {
 		return true
 	}
-	s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
+	if held.Load()+n > small {
+		s.refusedAt.Store(int64(time.Since(s.budget.epoch)) | 1)
+	}
 	return false
 }
 
@@ -329,8 +330,8 @@ func (s *Share) tryTake(held, total *atomic.Int64, n, limit, small int64) bool {
 	for {
 		all := total.Load()
 		mine, free := held.Load()+n, limit-all-n
-		if (mine > free || free < limit/reserveDivisor && !s.mayUseReserve(mine <= small)) && all != 0 &&
-			!s.isOnlyCall(held, all, mine, limit) {
+		if (mine > free || free < limit/reserveDivisor && !s.mayUseReserve(mine <= small, free < limit/reserveDivisor/2)) &&
+			all != 0 && !s.isOnlyCall(held, all, mine, limit) {
 			return false
 		}
 		if total.CompareAndSwap(all, all+n) { // adding first and undoing it would get other connections refused meanwhile
@@ -345,10 +346,17 @@ func (s *Share) isOnlyCall(held *atomic.Int64, all, mine, limit int64) bool {
 	return held == &s.bytes && held.Load() == all && mine <= limit && s.calls.Load() == 1
 }
 
-func (s *Share) mayUseReserve(small bool) bool {
-	at := s.refusedAt.Load()
-	if at != 0 && time.Since(s.budget.epoch)-time.Duration(at) < greedyFor {
-		return small && s.served.Load()
+// mayUseReserve reports whether the connection may use the reserve, where small is set if it then holds little. A new
+// connection may if that is all it holds, one that was refused more recently if a call has ended on it as well. The last half
+// of the reserve is for what neither of them is, since many that take a little each would leave nothing for others.
+func (s *Share) mayUseReserve(small, lastHalf bool) bool {
+	at, served := s.refusedAt.Load(), s.served.Load()
+	greedy := at != 0 && time.Since(s.budget.epoch)-time.Duration(at) < greedyFor
+	switch {
+	case lastHalf:
+		return small && served && !greedy
+	case greedy:
+		return small && served
 	}
-	return small || s.served.Load()
+	return small || served
 }
