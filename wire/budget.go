@@ -330,8 +330,12 @@ func (s *Share) tryTake(held, total *atomic.Int64, n, limit, small int64) bool {
 	for {
 		all := total.Load()
 		mine, free := held.Load()+n, limit-all-n
-		if (mine > free || free < limit/reserveDivisor && !s.mayUseReserve(mine <= small, free < limit/reserveDivisor/2)) &&
-			all != 0 && !s.isOnlyCall(held, all, mine, limit) {
+		last := held == &s.calls && free < limit/reserveDivisor/2
+		if last {
+			small = max(1, free/8) // as much is left for as many others
+		}
+		if (mine > free || free < limit/reserveDivisor && !s.mayUseReserve(mine <= small, last)) && all != 0 &&
+			!s.isOnlyCall(held, all, mine, limit) {
 			return false
 		}
 		if total.CompareAndSwap(all, all+n) { // adding first and undoing it would get other connections refused meanwhile
@@ -347,13 +351,13 @@ func (s *Share) isOnlyCall(held *atomic.Int64, all, mine, limit int64) bool {
 }
 
 // mayUseReserve reports whether the connection may use the reserve, where small is set if it then holds little. A new
-// connection may if that is all it holds, one that was refused more recently if a call has ended on it as well. The last half
-// of the reserve is for what neither of them is, since many that take a little each would leave nothing for others.
-func (s *Share) mayUseReserve(small, lastHalf bool) bool {
+// connection may if that is all it holds, one that was refused more recently if a call has ended on it as well. The last
+// calls are for neither of these, since many that hold one each would leave nothing for others.
+func (s *Share) mayUseReserve(small, last bool) bool {
 	at, served := s.refusedAt.Load(), s.served.Load()
 	greedy := at != 0 && time.Since(s.budget.epoch)-time.Duration(at) < greedyFor
 	switch {
-	case lastHalf:
+	case last:
 		return small && served && !greedy
 	case greedy:
 		return small && served

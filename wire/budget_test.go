@@ -64,7 +64,7 @@ func TestManyGreedyConnectionsLeaveTheReserveToSmallOnes(t *testing.T) {
 	}
 	known.ReleaseCall()
 	for round := range 3 { // the connections of a round stay, and others come
-		all := sharesOf(b, 200)
+		all := sharesOf(b, 100)
 		greedy(all, 0)
 		greedy(all, 10<<10)
 		for i := range 30 {
