@@ -91,6 +91,9 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	if h != nil {
 		r.Pinned = h.hash
 	}
+	if from.held {
+		r.Result = ResultHeld
+	}
 	if prev != nil {
 		r.Changes = admin.Changes(g.changes.Few())
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
@@ -284,6 +287,9 @@ func (a *applier) rejected(hash string, files []config.File, from trigger, err e
 func (a *applier) record(r Attempt, set *config.Set) {
 	a.remember(&r, set)
 	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(a.history.latest()), At: r.At})
+	if r.Source != SourceAutoRollback && !byCommand(&r) || r.MadeRevision() && a.rollbacks.held.Load() == nil {
+		a.metrics.SetFilesAccepted(r.Result != ResultRejected && (set == nil || set.Fallback == ""))
+	}
 	a.logAttempt(r)
 	if a.onAttempt != nil {
 		a.onAttempt(r)

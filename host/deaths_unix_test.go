@@ -189,6 +189,11 @@ func TestASetUnderWhichTheProcessEndsBeforeItIsReadyIsNotTriedAThirdTime(t *test
 	if why := h.runsInstead(t); !strings.HasPrefix(why, "last good set (r1): ") || !strings.Contains(why, "ended before it was ready") {
 		t.Fatalf("runs: %q", why)
 	}
+	list, err := h.Revisions(t.Context())
+	must(t, err)
+	if r := list[0]; r.Result != admin.ResultHeld || r.Source != admin.SourceStart || !strings.Contains(r.Why, "the process died 2 times under these files") {
+		t.Errorf("%s by %s: %q", r.Result, r.Source, r.Why)
+	}
 	save(t, dir, "easymicro.yaml", mortals+"# mended\n")
 	eventually(t, "the files to run", func() bool { return h.runsInstead(t) == "" })
 }

@@ -57,14 +57,14 @@ type history struct {
 func (h *history) add(r historyEntry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r.Result != ResultRejected || r.Source != SourceApply && r.Source != SourceRollback { // a rejected command says nothing about the files
+	if r.Result != ResultRejected || !byCommand(&r.Attempt) {
 		h.last = r
 	}
-	switch r.Result {
-	case ResultUnchanged, ResultHeld:
-		return
-	case ResultApplied:
+	switch {
+	case r.MadeRevision():
 		h.lastApplied = r
+	case r.Result != ResultRejected:
+		return
 	}
 	if r.set != nil {
 		r.set = h.shared(r.set)
@@ -72,6 +72,9 @@ func (h *history) add(r historyEntry) {
 	h.list = append(h.list, r)
 	h.list = slices.Delete(h.list, 0, h.tooOld())
 }
+
+// byCommand reports whether a command made the attempt with a set of its own: a rejected one says nothing about the files.
+func byCommand(r *Attempt) bool { return r.Source == SourceApply || r.Source == SourceRollback }
 
 // shared returns a copy of a set that shares the memory of equal texts with the sets that are kept already.
 func (h *history) shared(set *config.Set) *config.Set {
@@ -114,7 +117,7 @@ func (h *history) amend(number int, change func(*Attempt)) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	of := func(r *historyEntry) {
-		if r.Number == number && r.Result == ResultApplied {
+		if r.Number == number && r.MadeRevision() {
 			change(&r.Attempt)
 		}
 	}
@@ -185,7 +188,7 @@ func (h *history) applied(number int) (historyEntry, bool) {
 		return h.lastApplied, true
 	}
 	for _, r := range h.list {
-		if r.Number == number && r.Result == ResultApplied {
+		if r.Number == number && r.MadeRevision() {
 			return r, true
 		}
 	}
@@ -224,7 +227,7 @@ func (h *history) revisionOf(hash string) int {
 	h.mu.Lock()
 	defer h.mu.Unlock()
 	for _, r := range slices.Backward(h.list) {
-		if r.Hash == hash && (r.Result == ResultApplied || r.Result == ResultRolledBack) {
+		if r.Hash == hash && (r.MadeRevision() || r.Result == ResultRolledBack) {
 			return r.Number
 		}
 	}
@@ -243,7 +246,7 @@ func (h *history) numbers() []int {
 	defer h.mu.Unlock()
 	var list []int
 	for _, r := range slices.Backward(h.list) {
-		if r.Result == ResultApplied {
+		if r.MadeRevision() {
 			list = append(list, r.Number)
 		}
 	}

@@ -33,6 +33,7 @@ type memory struct {
 	tried  map[string]bool
 	before []Attempt  // of previous processes, the oldest first
 	held   *heldFiles // the files in place of which a revision of theirs runs; nil: none
+	deadly string     // hash of the files under which the process died too often; empty: none
 
 	history *history // of the host
 	metrics *telemetry.Metrics
@@ -108,6 +109,7 @@ func (m *memory) choose(set *config.Set) *config.Set {
 		File: set.Manifest.Position("").File, Line: 1, Column: 1, Message: fmt.Sprintf("the process died %d times under these files, the last time at %s: %s; "+
 			"change them, or run easymicro reload --force", len(deaths), deaths[len(deaths)-1].At.UTC().Format(time.RFC3339), deaths[len(deaths)-1].Why),
 	}
+	m.deadly = set.Hash
 	next := m.instead(set, config.Problems{p})
 	if next == nil {
 		m.log.Warn("no older good set to start from: the set under which the process died is started again", "why", p.Message)
@@ -150,19 +152,24 @@ func (m *memory) pinned(set *config.Set) *config.Set {
 // lastApplied returns the last revision that was applied and not undone, and the one before.
 func (m *memory) lastApplied() (last, before Attempt) {
 	for _, r := range m.before {
-		if r.Result == ResultApplied {
+		if r.MadeRevision() {
 			last, before = r, last
 		}
 	}
 	return last, before
 }
 
-// holds returns the files in place of which a set runs; nil if it is made of the files.
-func (m *memory) holds(set *config.Set) *heldFiles {
-	if m == nil || m.held == nil || set.Replaces != m.held.hash {
-		return nil
+// start returns what starts a host with a set.
+func (m *memory) start(set *config.Set) trigger {
+	from := trigger{source: SourceStart}
+	switch {
+	case m == nil:
+	case m.held != nil && set.Replaces == m.held.hash:
+		from.holds, from.held, from.why = m.held, true, m.held.why
+	case m.deadly != "" && set.Replaces == m.deadly:
+		from.held, from.why = true, firstProblem(set.Rejected)
 	}
-	return m.held
+	return from
 }
 
 // instead returns the next good set to start from in place of one that has problems; nil if there is none.

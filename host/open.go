@@ -43,11 +43,7 @@ func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, er
 	h.applier.memory = m
 	m.attach(&h.applier.history, h.metrics)
 	m.try(set)
-	from := trigger{source: SourceStart, holds: m.holds(set)}
-	if from.holds != nil {
-		from.why = from.holds.why
-	}
-	if _, err := h.applier.apply(ctx, set, from); err != nil {
+	if _, err := h.applier.apply(ctx, set, m.start(set)); err != nil {
 		h.applier.memory = nil // Close must not close it: the next host uses it
 		h.Close()
 		return nil, err

@@ -375,3 +375,28 @@ func TestAnAppliedEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// A rejected command says nothing about the files, and an accepted one does not put them right.
+func TestTheGaugeOfTheLastReloadIsAboutTheFiles(t *testing.T) {
+	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
+	wants := func(when, value string) {
+		t.Helper()
+		if text := metricsOf(t, h); !strings.Contains(text, "\neasymicro_config_last_reload_successful "+value+"\n") {
+			t.Errorf("%s: it is not %s", when, value)
+		}
+	}
+	wants("at the start", "1")
+	_, err := h.Admin.Apply(t.Context(), admin.ApplyRequest{Files: []admin.ApplyFile{{Path: "x.yaml", Text: "rules: [{name: a\n"}}})
+	_ = answer(t, err)
+	wants("after a rejected apply", "1")
+	h.Write("a/x.yaml", "rules: [{name: a\n")
+	for h.Revision().Source != host.SourceFile { //nolint:revive // it skips the command
+	}
+	wants("after a rejected edit", "0")
+	apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}})
+	wants("after an apply in place of invalid files", "0")
+	h.Write("a/x.yaml", rulesOf("ax=2s"))
+	for h.Revision().Source != host.SourceFile { //nolint:revive // it skips the command
+	}
+	wants("once the files are valid", "1")
+}

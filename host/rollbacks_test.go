@@ -397,7 +397,7 @@ func TestARestartKeepsToARollback(t *testing.T) {
 	}
 	list, err := h.Admin.Revisions(t.Context())
 	must(t, err)
-	if len(list) != 4 || list[2].Result != host.ResultRolledBack || list[0].Pinned == "" {
+	if len(list) != 4 || list[2].Result != host.ResultRolledBack || list[0].Result != host.ResultHeld || list[0].Pinned == "" || status.Policies.LastAttempt.Result != host.ResultHeld {
 		t.Errorf("revisions %+v", list)
 	}
 	r, err := h.Host.Reload(t.Context(), host.SourceAdmin, "")

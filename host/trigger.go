@@ -21,6 +21,7 @@ type trigger struct {
 	revertAt   time.Time       // when the host goes back unless the revision is confirmed; zero: never
 	warnings   config.Problems // about the attempt
 	holds      *heldFiles      // in place of which the set is applied; nil: none
+	held       bool            // at a start: the files are not applied
 
 	undoes  *undoing
 	reverts int  // the revision to go back from; 0: any

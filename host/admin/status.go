@@ -119,7 +119,7 @@ const (
 	ResultUnchanged = "unchanged"
 
 	ResultRolledBack = "rolledBack" // it was applied, and undone by autoRollback
-	ResultHeld       = "held"       // the files were rolled back, or replaced by a command, and have not changed
+	ResultHeld       = "held"       // the files were not applied: they were rolled back or replaced by a command, or the process died under them
 )
 
 // Verdicts on revisions that were in force for a while.
@@ -146,6 +146,12 @@ type Attempt struct {
 	Changes  Changes         `json:"changes,omitempty"`
 	Warnings config.Problems `json:"warnings,omitempty"`
 	Files    []config.File   `json:"files,omitempty"`
+}
+
+// MadeRevision reports whether the attempt put a revision in force that has not been undone: an applied one has, and a start whose
+// files are held, with what runs in their place.
+func (a *Attempt) MadeRevision() bool {
+	return a.Result == ResultApplied || a.Result == ResultHeld && a.Source == SourceStart
 }
 
 // FileText is a file of a revision with its text.

@@ -196,7 +196,7 @@ func (s *Store) History(keep int) []admin.Attempt {
 }
 
 func (e *entry) describe(a *admin.Attempt) {
-	e.applied = a.Result == admin.ResultApplied
+	e.applied = a.MadeRevision()
 	e.hashes = nil
 	for _, f := range a.Files {
 		e.hashes = append(e.hashes, f.Hash)

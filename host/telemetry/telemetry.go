@@ -153,7 +153,7 @@ func newConfigMetrics() *configMetrics {
 	m := &configMetrics{
 		revision:    newGauge("easymicro_config_revision", "Revision of the running configuration.", nil),
 		inSync:      newGauge("easymicro_config_in_sync", "Whether the running configuration matches the files.", nil),
-		successful:  newGauge("easymicro_config_last_reload_successful", "Whether the last configuration reload attempt was successful.", nil),
+		successful:  newGauge("easymicro_config_last_reload_successful", "Whether the files were valid and accepted when they were read last; commands such as apply do not change it.", nil),
 		lastSuccess: newGauge("easymicro_config_last_success_timestamp_seconds", "Unix timestamp of the last successful configuration reload.", nil),
 		stateFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "easymicro_state_write_failures_total", Help: "Failed writes to the state directory.",
@@ -185,11 +185,13 @@ func (m *configMetrics) Reloaded(r Reload) {
 	m.reloads.WithLabelValues(r.Result).Inc()
 	m.revision.Set(float64(r.Revision))
 	m.SetInSync(r.InSync)
-	m.successful.Set(boolValue(r.Result != "rejected"))
 	if r.Result == "applied" {
 		m.lastSuccess.Set(float64(r.At.UnixMilli()) / 1000)
 	}
 }
+
+// SetFilesAccepted sets whether the files were accepted when they were read last.
+func (m *configMetrics) SetFilesAccepted(accepted bool) { m.successful.Set(boolValue(accepted)) }
 
 // SetInSync sets whether the running configuration matches the files, between two attempts.
 func (m *configMetrics) SetInSync(inSync bool) { m.inSync.Set(boolValue(inSync)) }

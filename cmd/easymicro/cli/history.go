@@ -132,7 +132,7 @@ func revisionWords(ctx context.Context, c *admin.Client, _ string) []string {
 	}
 	var words []string
 	for i := range list {
-		if word := fmt.Sprintf("r%d", list[i].Number); list[i].Result == admin.ResultApplied && !slices.Contains(words, word) {
+		if word := fmt.Sprintf("r%d", list[i].Number); list[i].MadeRevision() && !slices.Contains(words, word) {
 			words = append(words, word)
 		}
 	}

@@ -189,7 +189,7 @@ func (s *screen) revision(r host.Attempt) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	known := s.warned
-	if r.Result == host.ResultApplied {
+	if r.MadeRevision() {
 		s.warned = r.Warnings
 	}
 	if !s.started {
