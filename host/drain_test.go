@@ -7,6 +7,7 @@ import (
 	"net"
 	"net/http"
 	"strings"
+	"sync"
 	"testing"
 	"time"
 
@@ -181,13 +182,16 @@ func TestKeptAliveHTTPConnectionsLoseNoCallToTheDrain(t *testing.T) {
 	h, _ := drained(t, "gracePeriod: 10s, drainDelay: 300ms")
 	const callers = 8
 	results := make(chan error, callers)
+	var connected sync.WaitGroup
+	connected.Add(callers)
 	for range callers {
 		go func() {
 			client := &http.Client{Transport: &http.Transport{}}
 			defer client.CloseIdleConnections()
-			results <- callUntilClosed(client, h.URL)
+			results <- callUntilClosed(client, h.URL, sync.OnceFunc(connected.Done))
 		}()
 	}
+	connected.Wait()
 	h.Drain()
 	for range callers {
 		if err := receive(t, results, "a caller hangs"); err != nil {
@@ -197,8 +201,10 @@ func TestKeptAliveHTTPConnectionsLoseNoCallToTheDrain(t *testing.T) {
 	h.Stop()
 }
 
-// callUntilClosed calls on one connection until the host says that it is the last time.
-func callUntilClosed(client *http.Client, url string) error {
+// callUntilClosed calls on one connection until the host says that it is the last time. answered is called for each answer, and at
+// the end.
+func callUntilClosed(client *http.Client, url string, answered func()) error {
+	defer answered()
 	for {
 		res, err := client.Post(url+"/Arith/Mul", "application/json", strings.NewReader(`{"A":2,"B":3}`))
 		if err != nil {
@@ -206,6 +212,7 @@ func callUntilClosed(client *http.Client, url string) error {
 		}
 		_, _ = io.Copy(io.Discard, res.Body) // so that the connection is kept
 		_ = res.Body.Close()
+		answered()
 		if res.StatusCode != http.StatusOK {
 			return errors.New(res.Status)
 		}

@@ -17,7 +17,7 @@ import (
 
 const (
 	// idleGrace is how long an expired idle connection is still read: a request may be on its way.
-	idleGrace = time.Millisecond
+	idleGrace = 10 * time.Millisecond
 	// writeCheckInterval is how often a blocked write checks how much the peer has taken.
 	writeCheckInterval = 500 * time.Millisecond
 	// tlsRecord is how much TLS writes at once, the smallest observable progress.
@@ -77,9 +77,8 @@ type connOptions struct {
 	writeTimeout time.Duration
 }
 
-// connOwner tracks the connections that speak HTTP/2, and those that have changed their goroutine.
+// connOwner tracks its connections, and those of them that have changed their goroutine.
 type connOwner interface {
-	track(c *conn)   // c speaks HTTP/2
 	untrack(c *conn) // c was closed
 	resume(c *conn)  // c has been taken from net/http, to be served by another goroutine
 	resumed(c *conn) // after that, bytes of a request have arrived
@@ -116,7 +115,7 @@ func (c *conn) idleFor(now time.Time) time.Duration { return now.Sub(time.Unix(0
 // has only one for all connections.
 func (c *conn) SetReadDeadline(t time.Time) error {
 	if c.becameIdle.Swap(false) && (t.IsZero() || c.resumed) && c.frames.Load() == nil {
-		t = time.Now().Add(c.idleTimeout)
+		return c.reads.rest(c.Conn, time.Now().Add(c.idleTimeout))
 	}
 	return c.reads.move(c.Conn, t)
 }
@@ -138,7 +137,7 @@ func (c *conn) Read(b []byte) (int, error) {
 	}
 	n, err := c.reads.read(c.Conn, b)
 	if n == 0 && c.idle.Load() && errors.Is(err, os.ErrDeadlineExceeded) {
-		_ = c.reads.move(c.Conn, time.Now().Add(idleGrace))
+		_ = c.reads.rest(c.Conn, time.Now().Add(idleGrace))
 		n, err = c.reads.read(c.Conn, b)
 	}
 	if n > 0 && c.resumed {
@@ -150,7 +149,6 @@ func (c *conn) Read(b []byte) (int, error) {
 		f := newFrames()
 		f.watch(b[n-behind : n])
 		c.frames.Store(f)
-		c.owner.track(c)
 	}
 	return n, err
 }

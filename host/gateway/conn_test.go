@@ -1,6 +1,7 @@
 package gateway
 
 import (
+	"bufio"
 	"context"
 	"errors"
 	"io"
@@ -9,6 +10,7 @@ import (
 	"os"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -217,4 +219,77 @@ func (c *watchedConn) Read(b []byte) (int, error) {
 		c.once.Do(func() { close(c.closed) })
 	}
 	return n, err
+}
+
+// lateConn is a connection whose first read after a response notices nothing but deadlines, as on a busy machine.
+type lateConn struct {
+	net.Conn
+	late      atomic.Bool
+	deadlines chan struct{}
+}
+
+func (c *lateConn) Read(b []byte) (int, error) {
+	if !c.late.CompareAndSwap(true, false) {
+		return c.Conn.Read(b)
+	}
+	for len(c.deadlines) > 0 {
+		<-c.deadlines
+	}
+	<-c.deadlines
+	return 0, os.ErrDeadlineExceeded
+}
+
+func (c *lateConn) Write(b []byte) (int, error) {
+	c.late.Store(true)
+	return c.Conn.Write(b)
+}
+
+func (c *lateConn) SetReadDeadline(t time.Time) error {
+	c.deadlines <- struct{}{}
+	return c.Conn.SetReadDeadline(t)
+}
+
+func (c *lateConn) Close() error {
+	c.deadlines <- struct{}{}
+	return c.Conn.Close()
+}
+
+func TestShutdownAnswersARequestThatHasArrivedOnAnIdleConnection(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		ln := &oneConn{conn: &lateConn{Conn: near, deadlines: make(chan struct{}, 100)}, done: make(chan struct{})}
+		s, _ := startOn(t, ln, &backend{}, Options{}, nil)
+		c := &rawConn{far, bufio.NewReader(far)}
+		c.post("Mul", factors)
+		c.response(t)
+		synctest.Wait()
+		go c.post("Mul", factors)
+		synctest.Wait()
+		down := make(chan error, 1)
+		go func() { down <- s.Shutdown(t.Context()) }()
+		if r := c.response(t); r.StatusCode != http.StatusOK {
+			t.Errorf("%d %s", r.StatusCode, r.body)
+		}
+		if err := <-down; err != nil {
+			t.Error(err)
+		}
+		if _, err := c.in.ReadByte(); !errors.Is(err, io.EOF) {
+			t.Errorf("the connection is open: %v", err)
+		}
+	})
+}
+
+func TestShutdownDoesNotWaitForIdleConnections(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		near, far := net.Pipe()
+		s, _ := startOn(t, &oneConn{conn: near, done: make(chan struct{})}, &backend{}, Options{}, nil)
+		c := &rawConn{far, bufio.NewReader(far)}
+		c.post("Mul", factors)
+		c.response(t)
+		synctest.Wait()
+		begin := time.Now()
+		if err := s.Shutdown(t.Context()); err != nil || time.Since(begin) > 10*idleGrace {
+			t.Errorf("%v after %s", err, time.Since(begin))
+		}
+	})
 }

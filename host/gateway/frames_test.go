@@ -313,8 +313,8 @@ func (p *pipes) Addr() net.Addr { return &net.TCPAddr{IP: net.IPv4(127, 0, 0, 1)
 func halfRead(s *Server) (n int) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.http2Conns {
-		if c.frames.Load().began.Load() != 0 {
+	for c := range s.conns {
+		if f := c.frames.Load(); f != nil && f.began.Load() != 0 {
 			n++
 		}
 	}
@@ -426,7 +426,7 @@ func TestHTTP2FloodsDoNotAffectOthers(t *testing.T) {
 func framesRead(s *Server, since time.Time) (counts []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.http2Conns {
+	for c := range s.conns {
 		if c.opened.After(since) {
 			counts = append(counts, c.Conn.(*countingConn).count.Load())
 		}

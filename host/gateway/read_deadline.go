@@ -15,6 +15,7 @@ type readDeadline struct {
 	wanted  time.Time // zero: none
 	set     time.Time // of the socket; not later while something is read
 	reading bool
+	resting bool      // no byte of the next request has been read
 	held    bool      // reads without a deadline wait
 	changed sync.Cond // wanted or held, for a read that waits
 }
@@ -23,6 +24,29 @@ type readDeadline struct {
 func (d *readDeadline) move(nc net.Conn, t time.Time) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.resting = false
+	return d.want(nc, t)
+}
+
+// rest sets the deadline between two requests.
+func (d *readDeadline) rest(nc net.Conn, t time.Time) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.resting = true
+	return d.want(nc, t)
+}
+
+// expire sets an earlier deadline, if the connection is between two requests.
+func (d *readDeadline) expire(nc net.Conn, t time.Time) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.resting && isBefore(t, d.wanted) {
+		_ = d.want(nc, t)
+	}
+}
+
+// want needs d.mu.
+func (d *readDeadline) want(nc net.Conn, t time.Time) error {
 	d.wanted = t
 	d.wake()
 	if d.reading && isBefore(t, d.set) {
@@ -76,6 +100,12 @@ func (d *readDeadline) read(nc net.Conn, b []byte) (n int, err error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.reading = false
+	if n > 0 && d.resting {
+		d.resting = false
+		if t := time.Now().Add(headerTimeout); isBefore(d.wanted, t) { // the rest of the request may need longer
+			d.wanted = t
+		}
+	}
 	return n, err
 }
 

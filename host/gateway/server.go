@@ -17,6 +17,7 @@ const (
 	maxHeaderBytes = 32 << 10
 	firstRequest   = 10 * time.Second // on a connection of HTTP/2
 	sweepEvery     = time.Second
+	maxExpiry      = time.Second // of idle connections, before a shutdown closes them
 
 	http2Streams      = 250      // on one connection
 	http2FrameBytes   = 16 << 10 // net/http allocates a frame when its header has arrived
@@ -52,10 +53,10 @@ type Server struct {
 
 	watch wire.Watch
 
-	mu         sync.Mutex
-	http2Conns map[*conn]struct{}
-	waiting    map[*conn]struct{} // for a request, since resume
-	closing    bool
+	mu      sync.Mutex
+	conns   map[*conn]struct{}
+	waiting map[*conn]struct{} // for a request, since resume
+	closing bool
 }
 
 // NewServer returns a Server.
@@ -68,7 +69,7 @@ func NewServer(o ServerOptions) *Server {
 	}
 	nothing := func() {}
 	s := &Server{budget: o.Budget, limits: o.Limits.WithDefaults(), next: o.Handler, opened: nothing, closed: nothing}
-	s.http2Conns, s.waiting = make(map[*conn]struct{}), make(map[*conn]struct{})
+	s.conns, s.waiting = make(map[*conn]struct{}), make(map[*conn]struct{})
 	if o.Opened != nil {
 		s.opened = o.Opened
 	}
@@ -118,7 +119,9 @@ func (s *Server) Serve(ctx context.Context, ln net.Listener) error {
 }
 
 // Shutdown stops accepting and returns when all requests are answered and the last connection is closed, or when ctx ends.
+// Requests that have arrived on idle connections of HTTP/1 are answered.
 func (s *Server) Shutdown(ctx context.Context) error {
+	s.expireIdle(ctx)
 	s.mu.Lock()
 	s.closing = true
 	for c := range s.waiting { // net/http would wait for them: to it they are new
@@ -126,6 +129,36 @@ func (s *Server) Shutdown(ctx context.Context) error {
 	}
 	s.mu.Unlock()
 	return s.http.Shutdown(ctx)
+}
+
+// expireIdle ends idle connections of HTTP/1 like their idle timeout does, and returns when there are none: net/http would close
+// them without reading.
+func (s *Server) expireIdle(ctx context.Context) {
+	ctx, cancel := context.WithTimeout(ctx, maxExpiry)
+	defer cancel()
+	tick := time.NewTicker(idleGrace)
+	defer tick.Stop()
+	for s.expireOnce() {
+		select {
+		case <-tick.C:
+		case <-ctx.Done():
+			return
+		}
+	}
+}
+
+// expireOnce reports whether there are idle connections.
+func (s *Server) expireOnce() (idle bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	soon := time.Now().Add(idleGrace)
+	for c := range s.conns {
+		if c.idle.Load() && c.frames.Load() == nil {
+			c.reads.expire(c.Conn, soon)
+			idle = true
+		}
+	}
+	return idle
 }
 
 // Close closes all connections.
@@ -187,9 +220,11 @@ func (s *Server) sweep(now time.Time) { s.transfers.sweep(now, s.budget, s.sweep
 func (s *Server) sweepHTTP2(now time.Time) (silent map[*conn]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.http2Conns {
+	for c := range s.conns {
+		f := c.frames.Load()
 		switch {
-		case c.frames.Load().stalled(now, s.limits.BodyTimeout):
+		case f == nil: // HTTP/1
+		case f.stalled(now, s.limits.BodyTimeout):
 			_ = c.Conn.Close() // net/http sees it when it reads
 		case !c.requested.Load() && now.Sub(c.opened) > firstRequest, c.idle.Load() && c.idleFor(now) > c.idleTimeout:
 			c.drain()
@@ -204,22 +239,20 @@ func (s *Server) sweepHTTP2(now time.Time) (silent map[*conn]bool) {
 }
 
 func (s *Server) newConn(nc net.Conn, loopback bool) *conn {
-	return newConn(nc, s.budget, connOptions{
+	c := newConn(nc, s.budget, connOptions{
 		owner: s, transfers: &s.transfers, watch: &s.watch, loopback: loopback,
 		idleTimeout: time.Duration(s.idleTimeout.Load()), writeTimeout: s.limits.WriteTimeout,
 	})
-}
-
-func (s *Server) track(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	s.http2Conns[c] = struct{}{}
+	s.conns[c] = struct{}{}
+	return c
 }
 
 func (s *Server) untrack(c *conn) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	delete(s.http2Conns, c)
+	delete(s.conns, c)
 	delete(s.waiting, c)
 }
 

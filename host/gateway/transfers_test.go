@@ -301,7 +301,7 @@ func TestASlowDownloadDoesNotBlockSmallCalls(t *testing.T) {
 func takenBy(s *Server) (sum int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for c := range s.http2Conns {
+	for c := range s.conns {
 		_, taken := c.Progress()
 		sum += taken
 	}
