@@ -79,11 +79,14 @@ func (a *accessRule) mayRefuse(all []string, isCaller map[string]bool) []string 
 
 // refuses reports whether the rule refuses a call of a method that it matches. It must agree with package policies.
 func (a *accessRule) refuses(c *accessCall) bool {
+	s := share(a.EnforceShare)
+	return (s == 1 || ShareOf(a.Name, c.caller, c.peer) < s) && a.wouldRefuse(c)
+}
+
+// wouldRefuse is refuses with the rule enforced for all callers.
+func (a *accessRule) wouldRefuse(c *accessCall) bool {
 	if !a.callers.matches(c.caller) || len(a.peers) > 0 && !inNetworks(a.peers, c.peer) ||
 		slices.ContainsFunc(a.except, func(x accessException) bool { return x.excludes(c) }) {
-		return false
-	}
-	if s := share(a.EnforceShare); s < 1 && ShareOf(a.Name, c.caller, c.peer) >= s {
 		return false
 	}
 	return a.deny.has(c.caller, c.Method) || len(a.Access.Allow) > 0 && !a.allow.has(c.caller, c.Method)

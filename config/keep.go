@@ -77,8 +77,12 @@ func (e *Edit) Judge() Problems {
 		problems = append(problems, e.wider(w.List[i].problem(), refuse && !w.List[i].OK, "with "+way))
 	}
 	if w.Undecided != "" {
+		way := "policies.widening: warn in an edit before it"
+		if len(w.Rules) > 0 {
+			way = "widen: ok in " + clip(strings.Join(w.Rules, ", "))
+		}
 		p := Problem{Message: "it was not decided in full whether more callers may call more methods: " + w.Undecided}
-		problems = append(problems, e.wider(p, refuse && len(w.List) < maxWidenings, "with policies.widening: warn in an edit before it"))
+		problems = append(problems, e.wider(p, refuse && len(w.List) < maxWidenings, "with "+way))
 	}
 	return problems
 }

@@ -24,7 +24,10 @@ type universe struct {
 	known   map[string]bool // the names in callers
 	fresh   []string        // callers of the next set that the old one does not know
 	peers   []netip.Addr    // the zero Addr first, if it is a peer or peers do not matter
-	partial bool            // some classes have no call
+	sharing bool            // rules are enforced for some anonymous callers, by their addresses
+
+	networks []netip.Prefix // by which rules distinguish peers
+	partial  bool           // some classes have no call
 }
 
 // maxRepresentatives bounds the texts that represent patterns.
@@ -215,15 +218,14 @@ func fillerFor(patterns []string) string {
 // distinguish has one.
 func (u *universe) addPeers(old, next *Set, rules []*Rule) {
 	var networks []netip.Prefix
-	sharing := false
 	for _, r := range rules {
 		networks = append(networks, parseNetworks(r.Match.Peer)...)
 		for i := range r.Match.Except {
 			networks = append(networks, parseNetworks(r.Match.Except[i].Peer)...)
 		}
-		sharing = sharing || share(r.EnforceShare) < 1
+		u.sharing = u.sharing || share(r.EnforceShare) < 1
 	}
-	if len(networks) == 0 && !sharing {
+	if len(networks) == 0 && !u.sharing {
 		u.peers = []netip.Addr{{}}
 		return
 	}
@@ -252,13 +254,33 @@ func (u *universe) addPeers(old, next *Set, rules []*Rule) {
 	}
 	add(netip.IPv4Unspecified())
 	add(netip.IPv6Unspecified())
-	for i := byte(0); sharing && i < 64; i++ { // anonymous callers differ by their address
-		u.partial = true
-		add(netip.AddrFrom4([4]byte{192, 0, 2, i}))
-	}
+	u.networks = networks
 	if u.partial = u.partial || len(u.peers) > maxRepresentatives; len(u.peers) > maxRepresentatives {
 		u.peers = u.peers[:maxRepresentatives]
 	}
+}
+
+// maxAddresses bounds the addresses that are tried in place of one.
+const maxAddresses = 1000
+
+// shares reports whether rules with enforceShare distinguish a call from others by its address alone.
+func (u *universe) shares(c *accessCall) bool {
+	return u.sharing && c.caller == "anonymous" && c.peer.IsValid()
+}
+
+// alike returns the first of the addresses from a on, as far as the networks do not distinguish them from a, that ok accepts.
+func (u *universe) alike(a netip.Addr, ok func(netip.Addr) bool) (found netip.Addr, is bool) {
+	at := a
+	for range maxAddresses {
+		if ok(at) {
+			return at, true
+		}
+		at = at.Next()
+		if !at.IsValid() || slices.ContainsFunc(u.networks, func(n netip.Prefix) bool { return n.Contains(a) != n.Contains(at) }) {
+			break
+		}
+	}
+	return a, false
 }
 
 func lastOf(n netip.Prefix) netip.Addr {

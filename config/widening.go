@@ -41,7 +41,8 @@ func (w *Widening) problem() Problem {
 // Widenings holds the first few calls that an edit lets through.
 type Widenings struct {
 	List      []Widening
-	Undecided string // why there may be others; empty if List is complete
+	Undecided string   // why there may be others; empty if List is complete
+	Rules     []string // that alone may let others through, and would be meant to with widen: ok; empty: it is not as simple
 }
 
 // Bounds of the search for widenings.
@@ -64,8 +65,8 @@ func Widened(old, next *Set, changes Changes, targets []Target) Widenings {
 		return Widenings{}
 	}
 	changed := s.changedRules(old, next)
-	moved := !slices.Equal(proxiesOf(old), proxiesOf(next))
-	if len(changed) == 0 && !moved && slices.Equal(identified(old, now), identified(next, now)) && open(old.Manifest) == open(next.Manifest) {
+	s.moved = !slices.Equal(proxiesOf(old), proxiesOf(next))
+	if len(changed) == 0 && !s.moved && slices.Equal(identified(old, now), identified(next, now)) && open(old.Manifest) == open(next.Manifest) {
 		return Widenings{}
 	}
 	s.u = newUniverse(old, next, slices.Concat(s.old.rules, s.next.rules), targets, now)
@@ -73,7 +74,7 @@ func Widened(old, next *Set, changes Changes, targets []Target) Widenings {
 		s.byRule(c)
 	}
 	s.byCaller()
-	if moved {
+	if s.moved {
 		s.byProxy(proxiesOf(old), proxiesOf(next))
 	}
 	return s.found()
@@ -84,6 +85,8 @@ type wideningSearch struct {
 	old, next accessAsker
 	u         *universe
 	changes   Changes
+	moved     bool     // other proxies are trusted
+	shared    []string // rules with enforceShare that were not compared for all addresses
 	list      []Widening
 	steps     int
 }
@@ -139,9 +142,10 @@ func (s *wideningSearch) byRule(changed changedRule) {
 				}
 				s.steps++
 				c := &accessCall{t, caller, peer}
-				if !r.refuses(c) || s.next.refuses(c, &s.steps) {
+				if !s.passes(r, heir, c) {
 					continue
 				}
+				peer = c.peer
 				w := Widening{Target: t, Caller: caller, Rule: r.Name, OK: changed.ok()}
 				w.setPeer(peer, peer != s.u.peers[0] || usesPeers(changed.rule) || heir != nil && usesPeers(heir))
 				w.Cause, w.Position = s.causeOf(changed.rule, heir)
@@ -149,6 +153,40 @@ func (s *wideningSearch) byRule(changed changedRule) {
 				return
 			}
 		}
+	}
+}
+
+// passes reports whether next lets a call through that a rule refused. If that depends on the address of an anonymous caller, it
+// looks for one of which it is true, and sets it.
+func (s *wideningSearch) passes(r *accessRule, heir *Rule, c *accessCall) bool {
+	let := func(c *accessCall) bool { return r.refuses(c) && !s.next.refuses(c, &s.steps) }
+	if !s.u.shares(c) {
+		return let(c)
+	}
+	atLeast := func(n *accessRule) bool { // whatever the address is
+		return share(n.EnforceShare) == 1 || n.Rule == heir && n.Name == r.Name && share(n.EnforceShare) >= share(r.EnforceShare)
+	}
+	if !r.wouldRefuse(c) || slices.ContainsFunc(s.next.rulesFor(c.Target, &s.steps), func(n *accessRule) bool {
+		s.steps++
+		return atLeast(n) && n.wouldRefuse(c)
+	}) {
+		return false
+	}
+	var found bool
+	c.peer, found = s.u.alike(c.peer, func(a netip.Addr) bool {
+		s.steps++
+		return let(&accessCall{c.Target, c.caller, a})
+	})
+	if !found {
+		s.undecided(r, heir)
+	}
+	return found
+}
+
+// undecided notes that calls that a rule refused were not compared for all addresses, unless it is meant to refuse less.
+func (s *wideningSearch) undecided(r *accessRule, heir *Rule) {
+	if !(changedRule{r.Rule, heir}).ok() && !slices.Contains(s.shared, r.Name) {
+		s.shared = append(s.shared, r.Name)
 	}
 }
 
@@ -193,7 +231,7 @@ func (s *wideningSearch) byCaller() {
 					return
 				}
 				s.steps++
-				if s.old.refuses(&accessCall{t, "anonymous", peer}, &s.steps) && !s.next.refuses(&accessCall{t, caller, peer}, &s.steps) {
+				if s.refusedBefore(&accessCall{t, "anonymous", peer}) && !s.next.refuses(&accessCall{t, caller, peer}, &s.steps) {
 					w := Widening{Target: t, Caller: caller}
 					w.setPeer(peer, peer != s.u.peers[0])
 					w.Cause, w.Position = s.causeOfCaller(caller)
@@ -203,6 +241,17 @@ func (s *wideningSearch) byCaller() {
 			}
 		}
 	}
+}
+
+// refusedBefore reports whether the old set refuses a call of an anonymous caller, or of one with an address like it.
+func (s *wideningSearch) refusedBefore(c *accessCall) bool {
+	if !s.u.shares(c) {
+		return s.old.refuses(c, &s.steps)
+	}
+	return slices.ContainsFunc(s.old.rulesFor(c.Target, &s.steps), func(r *accessRule) bool {
+		s.steps++
+		return r.wouldRefuse(c)
+	})
 }
 
 // causeOfCaller returns the change by which a caller became known.
@@ -290,6 +339,10 @@ func (s *wideningSearch) found() Widenings {
 		w.Undecided = fmt.Sprintf("there may be more than these %d", maxWidenings)
 	case s.steps >= maxWideningSteps:
 		w.Undecided = "there are too many callers, methods and rules to compare all of them"
+	case s.moved && s.u.sharing:
+		w.Undecided = "enforceShare selects anonymous callers by their addresses, and auth.trustedProxies changes these"
+	case len(s.shared) > 0 && !s.u.partial:
+		w.Undecided, w.Rules = "enforceShare selects anonymous callers by their addresses, of which only some were tried for "+clip(strings.Join(s.shared, ", ")), s.shared
 	case s.u.partial:
 		w.Undecided = "the patterns of the rules overlap in too many ways to compare all calls"
 	}
@@ -305,23 +358,28 @@ type accessAsker struct {
 
 // refuses reports whether a rule refuses a call. It adds the number of evaluations to steps.
 func (a *accessAsker) refuses(c *accessCall, steps *int) bool {
-	list, known := a.byTarget[c.Target]
+	return slices.ContainsFunc(a.rulesFor(c.Target, steps), func(r *accessRule) bool {
+		*steps++
+		return r.refuses(c)
+	})
+}
+
+// rulesFor returns the rules for a method.
+func (a *accessAsker) rulesFor(t Target, steps *int) []*accessRule {
+	list, known := a.byTarget[t]
 	if !known {
 		*steps += len(a.rules) / 8 // to match a target is quicker than to evaluate a rule
 		for _, r := range a.rules {
-			if matchesTarget(r, c.Target) {
+			if matchesTarget(r, t) {
 				list = append(list, a.compile(r))
 			}
 		}
 		if a.byTarget == nil {
 			a.byTarget = map[Target][]*accessRule{}
 		}
-		a.byTarget[c.Target] = list
+		a.byTarget[t] = list
 	}
-	return slices.ContainsFunc(list, func(r *accessRule) bool {
-		*steps++
-		return r.refuses(c)
-	})
+	return list
 }
 
 func (a *accessAsker) compile(r *Rule) *accessRule {

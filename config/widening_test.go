@@ -142,3 +142,50 @@ func TestWideningIsRefusedUnlessItIsMeant(t *testing.T) {
 		}
 	}
 }
+
+// A rule with enforceShare selects anonymous callers by their addresses, of which there are too many to compare all.
+func TestWhatEnforceShareWidensIsDecided(t *testing.T) {
+	const manifest = "services: [{name: Arith, handler: x}]\nauth: {identify: [token], tokens: {file: tokens.yaml}}\npolicies: {widening: refuse}\n"
+	const all = "access: {deny: [{caller: \"*\"}]}"
+	web := "- {caller: web, sha256: " + strings.Repeat("a", 64) + "}\n"
+	lock := func(more string) string { return "rules:\n  - {name: lock, match: {service: Arith}, " + more + "}\n" }
+	only := func(rule string, more string) string {
+		return lock(rule) + "  - {name: other, match: {service: Arith}, " + more + "}\n"
+	}
+	peer := func(more string) string {
+		return strings.Replace(lock(more), "service: Arith", "service: Arith, peer: 10.0.0.1", 1)
+	}
+	const wider, undecided = "wider: anonymous from ", "it was not decided in full"
+	for name, c := range map[string]struct{ old, next, want string }{
+		"up":                     {lock("enforceShare: 10%, " + all), lock("enforceShare: 60%, " + all), ""},
+		"up to all":              {lock("enforceShare: 10%, " + all), lock(all), ""},
+		"the same, with a text":  {lock("enforceShare: 10%, " + all), lock("enforceShare: 10%, description: x, " + all), ""},
+		"down":                   {lock("enforceShare: 60%, " + all), lock("enforceShare: 10%, " + all), wider},
+		"down by one percent":    {lock("enforceShare: 60%, " + all), lock("enforceShare: 59%, " + all), wider},
+		"down from all":          {lock(all), lock("enforceShare: 99%, " + all), wider},
+		"down, and meant":        {lock("enforceShare: 60%, " + all), lock("enforceShare: 10%, widen: ok, " + all), ""},
+		"down by next to none":   {lock("enforceShare: 60%, " + all), lock("enforceShare: 59.9999999%, " + all), undecided},
+		"the same, and meant":    {lock("enforceShare: 60%, " + all), lock("enforceShare: 59.9999999%, widen: ok, " + all), ""},
+		"down for one address":   {peer("enforceShare: 60%, " + all), peer("enforceShare: 59.9999999%, " + all), undecided},
+		"down, another refuses":  {only("enforceShare: 60%, "+all, all), only("enforceShare: 10%, "+all, all), ""},
+		"down, another in part":  {only("enforceShare: 60%, "+all, "enforceShare: 50%, "+all), only("enforceShare: 10%, "+all, "enforceShare: 50%, "+all), wider},
+		"renamed":                {lock("enforceShare: 60%, " + all), strings.Replace(lock("was: lock, enforceShare: 60%, "+all), "name: lock", "name: key", 1), wider},
+		"renamed, and for all":   {lock("enforceShare: 60%, " + all), strings.Replace(lock("was: lock, "+all), "name: lock", "name: key", 1), ""},
+		"up, but for web":        {lock("enforceShare: 99%, " + all), lock("access: {deny: [{caller: anonymous}]}"), "wider: web"},
+		"beside one with share":  {only("access: {allow: [{caller: web}]}", "enforceShare: 10%, "+all), only("access: {allow: [{caller: [web, ops]}]}", "enforceShare: 10%, "+all), ""},
+		"removed beside a share": {only("access: {deny: [{caller: anonymous}]}", "enforceShare: 10%, "+all), only("mode: off, access: {deny: [{caller: anonymous}]}", "enforceShare: 10%, "+all), wider},
+	} {
+		t.Run(name, func(t *testing.T) {
+			old, next := setOf(t, manifest, c.old, web), setOf(t, manifest, c.next, web)
+			e := config.Edit{Old: old, Next: next, Changes: config.Diff(old, next), Targets: arith}
+			problems := e.Judge()
+			got := problems.Err()
+			if (got != nil) != (c.want != "") || got != nil && !strings.Contains(got.Error(), c.want) {
+				t.Errorf("%v, want %q", problems, c.want)
+			}
+			if c.want == undecided && !strings.Contains(got.Error(), "of which only some were tried for lock: policies.widening is refuse; such an edit is accepted with widen: ok in lock, or by easymicro apply --allow-wider") {
+				t.Errorf("it does not say what to do: %v", got)
+			}
+		})
+	}
+}
