@@ -40,14 +40,15 @@ func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot
 		cc.reservation.refund()
 	}
 	cc.shadowBreakers(before)
-	for !cc.conclude(func() { cc.countShadow(&c.shadowed) }) {
-		continue // without the rule that panicked
+	for cc.shadow != [2]*entry{} {
+		cc.conclude(func() { cc.countShadow(&c.shadowed) }) // once more without a rule that panicked
 	}
 	return slot, cc.timed(err)
 }
 
-// conclude calls report, which reports the end of the call to rules. It returns false if one panics, which is broken from then on.
-func (cc *clientCall) conclude(report func()) (reported bool) {
+// conclude calls report, which reports the end of the call to rules. If one panics, it is broken from then on.
+func (cc *clientCall) conclude(report func()) {
+	reported := false
 	defer func() {
 		if reported {
 			return
@@ -57,7 +58,7 @@ func (cc *clientCall) conclude(report func()) (reported bool) {
 		}
 	}()
 	report()
-	return true
+	reported = true
 }
 
 // decide asks the rules whether to send the call, without those that are broken, until none panics.
@@ -102,40 +103,49 @@ func (cc *clientCall) ask(ctx context.Context, p *plan, now, within time.Time) e
 // choose selects the rules that decide on attempts.
 func (cc *clientCall) choose(p *plan, now time.Time) {
 	c, o := &cc.call, &cc.flight
-	o.Retry, o.ShadowRetries = divide(deciders(p.retry, p.shadow.retry, c, now), func(e *entry) *outgoing.Retry { return e.retry })
-	o.Hedge, o.ShadowHedges = divide(deciders(p.hedge, p.shadow.hedge, c, now), func(e *entry) *outgoing.Hedge { return e.hedge })
-	for i, d := range deciders(p.breaker, p.shadow.breaker, c, now) {
-		if d.entry != nil {
-			o.Breakers[i] = outgoing.BreakerCheck{Breaker: d.outgoing, Enforced: d.enforced}
+	for i, lists := range [...]*winners[[]*entry]{limit.Enforced: &p.winners, limit.Shadow: &p.shadow} {
+		if e := winner(lists.retry, c, now); e != nil {
+			if e.rule.enforcedFor(c) {
+				o.Retry = e.retry
+			} else {
+				o.ShadowRetries[i] = e.retry
+			}
 		}
-		if d.enforced {
-			cc.breaker = d.entry
+		if e := winner(lists.hedge, c, now); e != nil {
+			if e.rule.enforcedFor(c) {
+				o.Hedge = e.hedge
+			} else {
+				o.ShadowHedges[i] = e.hedge
+			}
 		}
-	}
-	for i, d := range deciders(p.outlier, p.shadow.outlier, c, now) {
-		if d.entry != nil {
-			o.Outliers[i] = outgoing.OutlierCheck{Outliers: d.outliers, Enforced: d.enforced}
+		if e := winner(lists.breaker, c, now); e != nil {
+			o.Breakers[i] = outgoing.BreakerCheck{Breaker: e.outgoing, Enforced: e.rule.enforcedFor(c)}
+			if i == limit.Enforced {
+				cc.breaker = e
+			}
+		}
+		if e := winner(lists.outlier, c, now); e != nil {
+			o.Outliers[i] = outgoing.OutlierCheck{Outliers: e.outliers, Enforced: e.rule.enforcedFor(c)}
 		}
 	}
 }
 
-// admit asks the limits and the breakers of scope method and upstream together.
+// admit asks the limits and the breakers of scope method and upstream together. Closed breakers are asked like others: the flight
+// may choose another endpoint.
 func (cc *clientCall) admit(ctx context.Context, p *plan, now time.Time) error {
-	asked := false
-	ask := func() error {
-		asked = true
-		cc.call.asked = nil // Admit calls the client: a panic there is not that of a rule
-		err := cc.flight.Admit()
-		cc.shadowBreakers([2]bool{})
+	v, c := &cc.reservation, &cc.call
+	if _, err := v.reserve(ctx, p, c, &cc.clock, now, cc.breaker, false); err != nil {
 		return err
 	}
-	err := cc.reservation.admit(ctx, p, &cc.call, &cc.clock, now, breakers{
-		closed: func() bool { return false }, // the flight may choose another endpoint
-		open:   func() *openBreaker { return openBreakerOf(cc.breaker) },
-		ask:    ask,
-		notify: cc.flight.Notify,
-	})
-	if err != nil && asked {
+	c.asked = nil // Admit calls the client: a panic there is not that of a rule
+	err := cc.flight.Admit()
+	cc.shadowBreakers([2]bool{})
+	v.conclude(c, false, err)
+	cc.flight.Notify()
+	if err == nil {
+		err = v.waitInQueues(ctx, c, &cc.clock)
+	}
+	if err != nil {
 		cc.flight.Cancel()
 	}
 	return err

@@ -107,20 +107,27 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if !t.deadline.At.IsZero() && !now.Before(t.deadline.At) {
 		return t.Late()
 	}
-	closed := false
-	if err := t.reservation.admit(ctx, p, c, &t.clock, now, breakers{
-		closed: func() bool {
-			closed = p.breakerClosed(c, now)
-			return closed
-		},
-		open:   func() *openBreaker { return p.openBreaker(c, now) },
-		ask:    func() error { return g.askBreaker(p, c, t, now, closed) },
-		notify: func() { p.notifyBreakers(c) },
-	}); err != nil {
+	if err := g.admit(ctx, p, c, t, now); err != nil {
 		return err
 	}
 	t.admissions.Start(t.deadline.ProbeTime)
 	return nil
+}
+
+// admit asks the limits and the breakers together.
+func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
+	v, breaker := &t.reservation, winner(p.breaker, c, now)
+	closed, err := v.reserve(ctx, p, c, &t.clock, now, breaker, true)
+	if err != nil {
+		return err
+	}
+	err = g.askBreakers(breaker, winner(p.shadow.breaker, c, now), c, t, closed)
+	v.conclude(c, closed, err)
+	p.notifyBreakers(c)
+	if err != nil {
+		return err
+	}
+	return v.waitInQueues(ctx, c, &t.clock)
 }
 
 func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
@@ -147,13 +154,14 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 	return nil
 }
 
-// askBreaker asks the breakers. closed is set if the enforced one was closed before, and the call may be made.
-func (g *Guard) askBreaker(p *plan, c *Call, t *Ticket, now time.Time, closed bool) error {
-	for which, list := range [...][]*entry{limit.Enforced: p.breaker, limit.Shadow: p.shadow.breaker} {
-		e := winner(list, c, now)
+// askBreakers asks the breakers, each of which may be nil. closed is set if the enforced one was closed before, and the call may
+// be made.
+func (g *Guard) askBreakers(enforced, shadow *entry, c *Call, t *Ticket, closed bool) error {
+	for which, e := range [...]*entry{limit.Enforced: enforced, limit.Shadow: shadow} {
 		if e == nil {
 			continue
 		}
+		c.asked = e
 		if closed && which == limit.Enforced {
 			e.counts.Allow.Add(1)
 			if a, counts := e.breaker.Join(); counts {

@@ -107,20 +107,6 @@ func (p *plan) now(c *Call) time.Time {
 	return time.Time{}
 }
 
-// openBreaker returns the enforced breaker if it would refuse a call now, or nil.
-func (p *plan) openBreaker(c *Call, now time.Time) *openBreaker {
-	if e := winner(p.breaker, c, now); e != nil && e.rule.enforcedFor(c) {
-		return openBreakerOf(e)
-	}
-	return nil
-}
-
-// breakerClosed reports whether the enforced breaker, if there is one, admits all calls now.
-func (p *plan) breakerClosed(c *Call, now time.Time) bool {
-	e := winner(p.breaker, c, now)
-	return e == nil || e.breaker.IsClosed()
-}
-
 // notifyBreakers delivers the events of the breakers. The caller must hold no lock.
 func (p *plan) notifyBreakers(c *Call) {
 	for _, list := range [...][]*entry{p.breaker, p.shadow.breaker} {
@@ -146,45 +132,18 @@ func (e *entry) shadow(kind config.Kind, refusal code.Code, reason string) Shado
 	return ShadowRefusal{Rule: e.rule.Rule, Kind: kind, Code: refusal, Reason: reason}
 }
 
-// decider is an entry that decides on a call, if there is one, and whether it is enforced or in shadow.
-type decider struct {
-	*entry
-	enforced bool
-}
-
-// deciders returns the entry of the enforced rules that decides, and that of the rules in shadow.
-func deciders(enforced, shadow []*entry, c *Call, now time.Time) (both [2]decider) {
-	if e := winner(enforced, c, now); e != nil {
-		both[limit.Enforced] = decider{e, e.rule.enforcedFor(c)}
-	}
-	both[limit.Shadow].entry = winner(shadow, c, now)
-	return both
-}
-
-// divide returns the part of the deciding entry that is enforced, and of those that are not.
-func divide[T any](both [2]decider, of func(*entry) *T) (enforced *T, shadow [2]*T) {
-	for i, d := range both {
-		switch {
-		case d.enforced:
-			enforced = of(d.entry)
-		case d.entry != nil:
-			shadow[i] = of(d.entry)
-		}
-	}
-	return enforced, shadow
-}
-
 // openBreaker is an enforced breaker that would refuse the call.
 type openBreaker struct {
 	entry *entry
 	left  time.Duration // until it probes
 }
 
-// openBreakerOf returns the breaker of an entry, which may be nil, if it refuses calls now, without asking it for an admission.
-func openBreakerOf(e *entry) *openBreaker {
-	if e == nil || e.breaker == nil {
+// openBreakerOf returns the breaker of an entry, which may be nil, if it refuses the call now, without asking it for an admission.
+func openBreakerOf(e *entry, c *Call) *openBreaker {
+	if e == nil || e.breaker == nil || !e.rule.enforcedFor(c) {
 		return nil
 	}
+	c.asked = e
 	if left, open := e.breaker.IsOpen(); open {
 		return &openBreaker{e, left}
 	}

@@ -34,13 +34,13 @@ type claims[T any] struct {
 	n    int
 }
 
-func (c *claims[T]) add(claim T) {
-	if c.n < len(c.few) {
-		c.few[c.n] = claim
-	} else {
-		c.more = append(c.more, claim)
+// add returns the place of another claim.
+func (c *claims[T]) add() *T {
+	if c.n >= len(c.few) {
+		c.more = append(c.more, *new(T))
 	}
 	c.n++
+	return c.at(c.n - 1)
 }
 
 func (c *claims[T]) at(i int) *T {
@@ -50,45 +50,37 @@ func (c *claims[T]) at(i int) *T {
 	return &c.more[i-len(c.few)]
 }
 
-// breakers are the breakers of a call.
-type breakers struct {
-	closed func() bool         // reports whether they will admit the call
-	open   func() *openBreaker // returns the enforced one if it would refuse the call
-	ask    func() error        // asks them; nil if closed has reported true
-	notify func()              // delivers their events
-}
-
-// admit evaluates the limits and the breakers together: a call that one refuses takes nothing from the others. The concurrency
-// limits are locked before the breakers are asked, so that these admit, and count as probes, only calls that have room. Where both
-// refuse a call, cancel reports the breaker, which is first in the order of evaluation. Closed breakers refuse no call, and
-// are asked without the locks.
-func (v *reservation) admit(ctx context.Context, p *plan, c *Call, k *clock, now time.Time, b breakers) error {
+// reserve evaluates the limits, and keeps them locked while the caller asks the breakers: a call that one refuses takes nothing from
+// the others. The concurrency limits are locked before the breakers are asked, so that these admit, and count as probes, only
+// calls that have room. Where both refuse a call, cancel reports the breaker, which is first in the order of evaluation. breaker is
+// the one that may be enforced; nil: none. With join, a closed breaker, which refuses no call, is asked without the locks: then reserve
+// has taken the tokens and permits, and returns true.
+func (v *reservation) reserve(ctx context.Context, p *plan, c *Call, k *clock, now time.Time, breaker *entry, join bool) (closed bool, err error) {
 	v.lockLimits(p, c, k, now)
 	if v.limited.entry == nil && v.delay > 0 { // it has to wait for a token before the other kinds are evaluated
-		if err := v.waitForToken(ctx, c, b.open()); err != nil {
-			return err
+		if err := v.waitForToken(ctx, c, openBreakerOf(breaker, c)); err != nil {
+			return false, err
 		}
 	}
-	closed := b.closed()
+	closed = join && (breaker == nil || breaker.breaker.IsClosed())
 	v.lockPermits(p, c, now, closed)
 	if v.limited.entry != nil || v.full != nil {
-		return v.cancel(c, b.open())
+		return closed, v.cancel(c, openBreakerOf(breaker, c))
 	}
 	if closed {
 		v.commit(c)
 	}
-	err := b.ask()
+	return closed, nil
+}
+
+// conclude ends what reserve has begun, for a call that the breakers admit, or refuse with err.
+func (v *reservation) conclude(c *Call, closed bool, err error) {
 	switch {
 	case err != nil:
 		v.unlock(c)
 	case !closed:
 		v.commit(c)
 	}
-	b.notify()
-	if err != nil {
-		return err
-	}
-	return v.waitInQueues(ctx, c, k)
 }
 
 // lockLimits resets v, locks the rate limits and decides on their tokens.
@@ -109,7 +101,7 @@ func (v *reservation) lockLimits(p *plan, c *Call, k *clock, now time.Time) {
 	for _, e := range p.rateLimit { // methods of the call run before anything is locked
 		if e.applies(c, now) {
 			keys = e.rule.key.appendTo(keys, c)
-			v.limits.add(tokenClaim{entry: e, key: len(keys), enforced: e.rule.enforcedFor(c)})
+			*v.limits.add() = tokenClaim{entry: e, key: len(keys), enforced: e.rule.enforcedFor(c)}
 		}
 	}
 	begin := 0
@@ -158,7 +150,7 @@ func (v *reservation) waitForToken(ctx context.Context, c *Call, open *openBreak
 func (v *reservation) lockPermits(p *plan, c *Call, now time.Time, closed bool) {
 	for _, e := range p.concurrency {
 		if e.applies(c, now) {
-			v.permits.add(permitClaim{entry: e, enforced: e.rule.enforcedFor(c)})
+			*v.permits.add() = permitClaim{entry: e, enforced: e.rule.enforcedFor(c)}
 		}
 	}
 	if first := v.permits.at(0); v.permits.n == 1 && first.enforced && closed && v.limited.entry == nil {

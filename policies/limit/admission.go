@@ -117,6 +117,9 @@ func (s *Admissions) Settling() *Health { return s.at }
 
 // Conclude is Settle, but contains panics.
 func (s *Admissions) Conclude(err error, callerTimedOut, outgoing bool) {
+	if s.list[Enforced].done == nil && s.list[Shadow].done == nil {
+		return
+	}
 	settled := false
 	defer func() {
 		if settled {

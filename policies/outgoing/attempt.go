@@ -163,6 +163,9 @@ func noEndpoint(err error) bool {
 func (a *attempt) abandon() {
 	a.admissions.Conclude(limit.ErrExcluded, false, true)
 	f := a.flight
+	if !f.filters {
+		return // it uses no endpoints
+	}
 	f.mu.Lock()
 	uses := a.uses
 	a.uses, a.address = nil, ""

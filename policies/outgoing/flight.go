@@ -57,8 +57,8 @@ func (f *Flight) Admit() error {
 
 // Notify delivers the events of the breakers of scope method and upstream.
 func (f *Flight) Notify() {
-	for _, c := range f.Breakers {
-		if c.Breaker != nil && c.Shared != nil {
+	for i := range f.Breakers {
+		if c := &f.Breakers[i]; c.Breaker != nil && c.Shared != nil {
 			c.Contain(limit.AtAsk, c.Shared.Notify)
 		}
 	}
