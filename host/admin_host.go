@@ -122,6 +122,11 @@ func (a *adminHost) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.R
 	return list, nil
 }
 
+// Top returns where the calls of the last minutes come from.
+func (a *adminHost) Top(_ context.Context, q admin.TopQuery) (*admin.Top, error) {
+	return view.Top(a.flows, q, time.Now()), nil
+}
+
 // Reload reads the files again.
 func (a *adminHost) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Attempt, error) {
 	// A reload that has begun is finished even if its client disconnects.

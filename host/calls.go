@@ -9,6 +9,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -115,7 +116,9 @@ func quoteName(name string) string {
 func (c *calls) notServed(call *wire.Call, req *wire.Frame, e *code.Error) {
 	metrics, took := c.metrics.Other(call.Transport()), time.Since(call.Arrived())
 	metrics.Done(e.Code, took)
-	metrics.Traffic().Observe(call.Arrived().Add(took), took, e.Code, e.Code == code.Unimplemented)
+	end, refused := call.Arrived().Add(took), e.Code == code.Unimplemented
+	metrics.Traffic().Observe(end, took, e.Code, refused)
+	c.flows.Observe(end, took, traffic.Flow{Method: metrics.Name(), Peer: call.Peer().Unmap(), Code: e.Code, Refused: refused})
 	var t telemetry.Trace
 	c.tracing.Begin(&t, nil, call, req)
 	t.End(e, "")

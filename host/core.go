@@ -10,6 +10,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire"
 )
 
@@ -21,6 +22,7 @@ type core struct {
 	metrics       *telemetry.Metrics
 	tracing       *telemetry.Tracing
 	budget        *wire.Budget // of all listeners
+	flows         *traffic.Sketch
 	hints         hints
 
 	current  atomic.Pointer[generation] // what serves calls; each change of the set replaces it

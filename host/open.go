@@ -11,6 +11,7 @@ import (
 	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
@@ -53,7 +54,7 @@ func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, er
 
 // newHost returns a host without a generation.
 func newHost(ctx context.Context, set *config.Set, o Options) *Host {
-	c := &core{name: hostName(set), version: o.Version, log: o.Logger, budget: wire.NewBudget(0, 0)}
+	c := &core{name: hostName(set), version: o.Version, log: o.Logger, budget: wire.NewBudget(0, 0), flows: traffic.NewSketch()}
 	c.life, c.cut = context.WithCancel(context.WithoutCancel(ctx))
 	c.metrics = telemetry.New(telemetry.Options{Version: o.Version, Source: func(e *telemetry.Emitter) {
 		if g := c.current.Load(); g != nil {

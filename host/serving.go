@@ -15,6 +15,7 @@ import (
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
@@ -370,7 +371,9 @@ func (s *serving) recordOutcome(err error, refused bool) {
 	took := time.Since(s.wire.Arrived())
 	s.metrics.Done(c, took)
 	byRule := e != nil && (!s.admitted || e.Own() && e.Rule != "")
-	s.metrics.Traffic().Observe(s.wire.Arrived().Add(took), took, c, byRule)
+	end := s.wire.Arrived().Add(took)
+	s.metrics.Traffic().Observe(end, took, c, byRule)
+	s.recorder.flows.Observe(end, took, traffic.Flow{Method: s.metrics.Name(), Caller: s.caller, Peer: s.wire.Peer().Unmap(), Code: c, Refused: byRule})
 	s.trace.End(e, s.caller)
 	if e != nil && refused && e.Own() {
 		s.recorder.recordRefusal(s.generation, s.refusal(e.Rule, e.Reason, e.Code), s.method.Subject(), s.trace.ID(), e)

@@ -4,7 +4,7 @@
 // Paths; Client has a method for each, with its parameters and its response:
 //
 //	GET   /livez /readyz /healthz /metrics
-//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /diff /config
+//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /top /diff /config
 //	POST  /api/v1/reload /diff /apply /rollback/N /confirm /drain /undrain
 package admin
 
@@ -37,6 +37,7 @@ type Host interface {
 	Revision(ctx context.Context, number int) (*Attempt, error)
 	RevisionFiles(ctx context.Context, number int) ([]FileText, error) // the manifest first
 	Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error)   // the newest first
+	Top(ctx context.Context, q TopQuery) (*Top, error)
 	Reload(ctx context.Context, r ReloadRequest) (*Attempt, error)
 	// Diff returns how the files differ from what runs. If they have problems, the error is CodeRejected.
 	Diff(ctx context.Context) (*Difference, error)

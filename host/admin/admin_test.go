@@ -34,6 +34,7 @@ type told struct {
 	rule      string
 	revision  int
 	refusals  RefusalQuery
+	top       TopQuery
 	reload    ReloadRequest
 }
 
@@ -72,6 +73,11 @@ func (h *told) Revision(_ context.Context, n int) (*Attempt, error) {
 func (h *told) Refusals(_ context.Context, q RefusalQuery) ([]Refusal, error) {
 	h.refusals = q
 	return []Refusal{{Caller: q.Caller, Rule: "arith-mul@r2"}}, h.err
+}
+
+func (h *told) Top(_ context.Context, q TopQuery) (*Top, error) {
+	h.top = q
+	return &Top{By: q.By, Rows: []TopRow{{Caller: "web", Calls: 7}}}, h.err
 }
 
 func (h *told) Reload(_ context.Context, r ReloadRequest) (*Attempt, error) {

@@ -171,6 +171,7 @@ func (a *api) routes() []route {
 		{method: get, path: "/api/v1/revisions/{number}", serve: a.revision},
 		{method: get, path: "/api/v1/revisions/{number}/files", serve: a.revisionFiles},
 		{method: get, path: "/api/v1/refusals", params: []string{"caller", "since"}, serve: a.refusals},
+		{method: get, path: "/api/v1/top", params: []string{"by", "method", "rows"}, serve: a.top},
 		{method: get, path: "/api/v1/diff", serve: a.diff, post: a.plan},
 		{method: http.MethodPost, path: "/api/v1/apply", serve: a.apply},
 		{method: http.MethodPost, path: "/api/v1/rollback/{number}", serve: a.rollback},
@@ -303,6 +304,14 @@ func (a *api) refusals(r *http.Request, p params) (any, error) {
 	}
 	list, err := a.host.Refusals(r.Context(), RefusalQuery{Caller: p["caller"], Since: since})
 	return named("refusals", list), err
+}
+
+func (a *api) top(r *http.Request, p params) (any, error) {
+	q, err := p.top()
+	if err != nil {
+		return nil, err
+	}
+	return a.host.Top(r.Context(), q)
 }
 
 func (a *api) diff(r *http.Request, _ params) (any, error) {

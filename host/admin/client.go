@@ -124,6 +124,21 @@ func (c *Client) Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error
 	return list[Refusal](ctx, c, "refusals", v)
 }
 
+// Top returns where the calls of the last five minutes come from. q.Service and q.Method are given together.
+func (c *Client) Top(ctx context.Context, q TopQuery) (*Top, error) {
+	v := url.Values{}
+	if len(q.By) > 0 {
+		v.Set("by", strings.Join(q.By, ","))
+	}
+	if q.Method != "" {
+		v.Set("method", q.Service+"."+q.Method)
+	}
+	if q.Rows > 0 {
+		v.Set("rows", strconv.Itoa(q.Rows))
+	}
+	return get[Top](ctx, c, "/api/v1/top", v)
+}
+
 // Reload makes the host reload its files. If they have problems, the error is an *Error with CodeRejected and the
 // problems.
 func (c *Client) Reload(ctx context.Context, force bool) (*Attempt, error) {

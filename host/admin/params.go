@@ -96,6 +96,31 @@ func (p params) since(now time.Time) (time.Time, error) {
 	return time.Time{}, badValue("since", v, "a duration such as 10m, or a time such as 2026-01-02T15:04:05Z")
 }
 
+// top parses the parameters of Top.
+func (p params) top() (q TopQuery, err error) {
+	if by := p["by"]; by != "" {
+		q.By = strings.Split(by, ",")
+		for i, field := range q.By {
+			if !slices.Contains(TopFields(), field) || slices.Contains(q.By[:i], field) {
+				return q, badValue("by", by, "caller, method, peer or a list of them")
+			}
+		}
+	}
+	if name, given := p["method"]; given {
+		var ok bool
+		if q.Service, q.Method, ok = SplitMethod(name); !ok {
+			return q, badValue("method", name, "a method such as Arith.Mul")
+		}
+	}
+	q.Rows = maxTopRows
+	if rows, given := p["rows"]; given {
+		if q.Rows, err = strconv.Atoi(rows); err != nil || q.Rows < 1 || q.Rows > maxTopRows {
+			return q, badValue("rows", rows, "a number from 1 to "+strconv.Itoa(maxTopRows))
+		}
+	}
+	return q, nil
+}
+
 // SplitMethod splits the full name of a method: Arith.Mul, or Arith/Mul as in logs, metrics, spans and paths. Names of
 // services may contain dots and slashes, names of methods neither.
 func SplitMethod(name string) (service, method string, ok bool) {

@@ -23,6 +23,9 @@ type MethodMetrics struct {
 // Traffic returns the counters of the last minutes, which all transports of the method share.
 func (m *MethodMetrics) Traffic() *traffic.Method { return m.traffic }
 
+// Name returns the name of the method as a label: Service/Method, or _OTHER for methods that are not counted apart.
+func (m *MethodMetrics) Name() string { return m.series.method }
+
 // Begin counts a call as in flight, until End.
 func (m *MethodMetrics) Begin() { m.inflight.Add(1) }
 

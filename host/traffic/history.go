@@ -36,6 +36,11 @@ func (s *Sum) Codes() map[code.Code]uint64 {
 	return by
 }
 
+// failure reports whether a call that was not refused has failed.
+func failure(c code.Code) bool {
+	return c == code.Unavailable || c == code.Internal || c == code.DeadlineExceeded
+}
+
 // add adds n calls of a series.
 func (s *Sum) add(which int, n uint64) {
 	c := code.Code(which % codes)
@@ -43,7 +48,7 @@ func (s *Sum) add(which int, n uint64) {
 	switch {
 	case which >= codes:
 		s.Refused += n
-	case c == code.Unavailable || c == code.Internal || c == code.DeadlineExceeded:
+	case failure(c):
 		s.Failed += n
 	}
 }

@@ -2,13 +2,9 @@ package cli
 
 import (
 	"context"
-	"errors"
 	"fmt"
-	"os"
-	"os/signal"
 	"slices"
 	"strings"
-	"syscall"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -46,51 +42,10 @@ func (c *statusCommand) run(cmd *cobra.Command, _ []string) error {
 	if err != nil {
 		return err
 	}
-	if c.watch {
-		return c.repeat(cmd.Context(), host)
-	}
-	return c.once(cmd.Context(), host)
-}
-
-func (c *statusCommand) once(ctx context.Context, host *hostClient) error {
-	s, err := host.Status(ctx)
-	if err != nil {
-		return host.failed(err)
-	}
-	return c.show(s)
-}
-
-// repeat shows the status every second until it is interrupted, in place on a terminal. It reports an unreachable host and
-// tries again.
-func (c *statusCommand) repeat(ctx context.Context, host *hostClient) error {
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	tick := time.NewTicker(time.Second)
-	defer tick.Stop()
-	for {
+	return (&refresh{&c.printer, host, c.watch}).run(cmd.Context(), func(ctx context.Context) (func() error, error) {
 		s, err := host.Status(ctx)
-		if ctx.Err() != nil {
-			return nil
-		}
-		var exit *exitError
-		switch err = host.failed(err); {
-		case err == nil:
-			c.clear()
-			err = c.show(s)
-		case errors.As(err, &exit) && exit.code == ExitUnreachable:
-			c.clear()
-			report(&c.printer, err)
-			err = nil
-		}
-		if err != nil {
-			return err
-		}
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-tick.C:
-		}
-	}
+		return func() error { return c.show(s) }, err
+	})
 }
 
 func (c *statusCommand) show(s *admin.Status) error {
