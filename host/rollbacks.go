@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -48,9 +49,13 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	if prev == nil || from.undoes != nil {
 		return nil
 	}
-	before := prev.window.Load()
-	if before != nil && !before.undo {
-		baseline = prev // it was forced
+	before, now := prev.window.Load(), time.Now()
+	switch {
+	case before == nil:
+	case !before.undo: // it was forced
+		baseline, before = prev, nil
+	case before.chain.isOver(before.settings.Window.Std(), now):
+		baseline, before = cmp.Or(before.chain.after(before, now).proven, prev), nil
 	}
 	settings := stricter(prev.set, next.set)
 	if settings == nil {
@@ -78,7 +83,7 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		w.hash, w.overrides = from.holds.hash, true
 	}
 	if before != nil {
-		w.began = before.began
+		w.chain = before.chain.after(before, now)
 	}
 	if from.fromFiles() {
 		w.hash = next.set.DesiredHash()

@@ -30,18 +30,19 @@ type stream struct {
 // running counts the calls of streams.
 type running struct{ ok, failed atomic.Int64 }
 
-// run makes the calls until the test ends.
-func (s *running) run(t *testing.T, h *hosttest.Host, list ...stream) {
+// run makes the calls until the test ends, or end is called.
+func (s *running) run(t *testing.T, h *hosttest.Host, list ...stream) (end func()) {
 	conns := make([]*wire.Conn, len(list)) // closed after the last call
 	for i := range list {
 		conns[i] = h.Dial()
 	}
 	ctx, stop := context.WithCancel(context.WithoutCancel(t.Context()))
 	var calls sync.WaitGroup
-	t.Cleanup(func() {
+	end = func() {
 		stop()
 		calls.Wait()
-	})
+	}
+	t.Cleanup(end)
 	for i, of := range list {
 		if of.n == 0 {
 			of.n = 5
@@ -75,6 +76,7 @@ func (s *running) run(t *testing.T, h *hosttest.Host, list ...stream) {
 			}
 		})
 	}
+	return end
 }
 
 func (s *stream) call(ctx context.Context, h *hosttest.Host, conn *wire.Conn) error {

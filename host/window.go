@@ -23,7 +23,8 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// longestWindow bounds how long an edit is observed, in multiples of autoRollback.window.
+// longestWindow bounds how long an edit is observed, and how old the baseline of a chain of edits gets, in multiples of
+// autoRollback.window.
 const longestWindow = 10
 
 // window compares, for some time after an edit, the outcome of calls with the decisions of the baseline: the last generation whose
@@ -38,7 +39,8 @@ type window struct {
 	hash           string             // of the edited files; empty if it was no edit of the files
 	overrides      bool               // the edit is in place of the files
 	opened         time.Time
-	began          time.Time // of the first edit since the baseline
+	chain          chain
+	enough         atomic.Bool // there were enough calls to judge by
 
 	byMethod map[string]*tally // of the methods of this host before and after, by Service/Method
 	found    sync.Map          // string to *tally, of the methods of other hosts
@@ -88,7 +90,7 @@ func openWindow(
 		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true,
 		opened: time.Now(), byMethod: make(map[string]*tally), blame: make(map[cause]balance),
 	}
-	w.began = w.opened
+	w.chain.began = w.opened
 	var err error
 	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, changes, rules, !sameCallers, narrowed); err != nil {
 		return nil, err
@@ -269,12 +271,13 @@ func (w *window) judge(now time.Time) verdict {
 	if w.rules == nil && w.failures == nil {
 		calls = minimum // only a broken rule is evidence
 	}
+	w.enough.Store(calls >= minimum)
 	switch {
-	case now.Sub(w.opened) < open && now.Sub(w.began) < longestWindow*open:
+	case now.Sub(w.opened) < open:
 		return verdict{}
 	case calls >= minimum:
 		return verdict{over: true, text: admin.VerdictKept}
-	case now.Sub(w.began) < longestWindow*open:
+	case now.Sub(w.opened) < longestWindow*open:
 		return verdict{}
 	}
 	return verdict{over: true, text: fmt.Sprintf("no evidence (%s of %s calls)", thousands(calls), thousands(minimum))}

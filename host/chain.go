@@ -1,0 +1,27 @@
+package host
+
+import "time"
+
+// chain is edits that are compared with the same baseline, since each but the first was made in the window of the one before.
+type chain struct {
+	began       time.Time
+	proven      *generation // had enough calls, and no evidence against it or the edits after it for a window; nil: none
+	ripening    *generation // is proven next; nil: none
+	ripensUntil time.Time
+}
+
+// after returns the chain with an edit that ends w, the window of the one before.
+func (c chain) after(w *window, now time.Time) chain {
+	if c.ripening != nil && !now.Before(c.ripensUntil) {
+		c.proven, c.ripening = c.ripening, nil
+	}
+	if c.ripening == nil && w.enough.Load() {
+		c.ripening, c.ripensUntil = w.next, w.opened.Add(w.settings.Window.Std())
+	}
+	return c
+}
+
+// isOver reports whether the next edit begins another chain.
+func (c *chain) isOver(window time.Duration, now time.Time) bool {
+	return now.Sub(c.began) >= longestWindow*window
+}
