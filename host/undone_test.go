@@ -1,6 +1,7 @@
 package host_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
 	"net/http"
@@ -21,8 +22,9 @@ type stream struct {
 	caller  string // empty: no token
 	service string // default: Arith
 	method  string
-	path    string // over HTTP; default: over rpcx
-	n       int    // in 10 ms; default: 5
+	path    string       // over HTTP; default: over rpcx
+	client  *http.Client // default: that for HTTP/1.1
+	n       int          // in 10 ms; default: 5
 	within  time.Duration
 	busy    bool // as many as can be, from n goroutines
 }
@@ -94,7 +96,7 @@ func (s *stream) call(ctx context.Context, h *hosttest.Host, conn *wire.Conn) er
 		if s.caller != "" {
 			req.Header.Set("Authorization", "Bearer "+s.caller+"-token")
 		}
-		res, err := http.DefaultClient.Do(req)
+		res, err := cmp.Or(s.client, http.DefaultClient).Do(req)
 		if err != nil {
 			return err
 		}
