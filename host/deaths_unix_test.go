@@ -219,7 +219,7 @@ func TestKillingAReadyHostChangesNothing(t *testing.T) {
 func TestARevisionIsKeptWholeOrNotAtAllWhenTheProcessIsKilled(t *testing.T) {
 	t.Parallel()
 	dir := mortalDir(t)
-	applies := 50
+	applies := 50 * rounds(4)
 	if testing.Short() {
 		applies = 10
 	}
