@@ -55,6 +55,14 @@ func Fault(h *Host, fault func(*policies.Options)) {
 	h.applier.locked(func(*generation) { h.rules.fault = fault })
 }
 
+// OnPlan has f called while a generation is made.
+func OnPlan(h *Host, f func(revision int)) {
+	h.applier.parts = append(h.applier.parts, func(_ context.Context, _, next *generation) (step, error) {
+		f(next.revision)
+		return commitOnly(func(context.Context) {}), nil
+	})
+}
+
 // OnCommit has f called when a generation comes into force.
 func OnCommit(h *Host, f func(revision int)) {
 	h.applier.parts = append(h.applier.parts, func(_ context.Context, _, next *generation) (step, error) {

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -56,6 +57,8 @@ type reloads struct {
 	watcher         *watch.Watcher // nil without a source
 	reloading       sync.Mutex     // held from reading the source until the set is applied
 	secondLookAfter time.Duration
+
+	panicked atomic.Pointer[string] // the value of the last panic while the files were hashed
 }
 
 // reload reads the set again and applies it; one that removes much, once it stays the same.
@@ -191,12 +194,17 @@ func (l *reloads) load(ctx context.Context, hash string) (set *config.Set, err e
 	return set, err
 }
 
-// hash returns the hash of the files.
+// hash returns the hash of the files. Each poll asks for it, so that a panic is logged once.
 func (l *reloads) hash() (hash string, err error) {
 	err = config.Contain(func() string { return "while the files were read" }, func() error {
 		hash, err = l.source.Hash()
 		return err
 	})
+	if internal, ok := errors.AsType[*config.InternalError](err); ok {
+		if last := l.panicked.Swap(&internal.Value); last == nil || *last != internal.Value {
+			l.logInternal(err)
+		}
+	}
 	return hash, err
 }
 

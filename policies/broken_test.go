@@ -61,12 +61,27 @@ var settingsOfKinds = map[config.Kind]func(*config.Rule){
 	config.KindOutlierDetection: outlying(config.OutlierDetection{}),
 }
 
-// eachFault runs a test for each kind, enforced and in shadow, that panics at each moment.
-func eachFault(t *testing.T, kinds []config.Kind, test func(t *testing.T, kind config.Kind, m config.Mode, at limit.Moment)) {
+// form is a mode of a rule, as the calls of a test see it.
+type form struct {
+	name     string
+	set      func(*config.Rule)
+	enforced bool
+}
+
+// forms are the modes, and enforceShare with and without the caller web: its place is config.ShareOf("breaks", "web"), 0.9906.
+var forms = []form{
+	{"enforce", mode(config.Enforce), true},
+	{"shadow", mode(config.Shadow), false},
+	{"share", enforceShare(0.999), true},
+	{"other share", enforceShare(0.99), false},
+}
+
+// eachFault runs a test for each kind, in each form, that panics at each moment.
+func eachFault(t *testing.T, kinds []config.Kind, test func(t *testing.T, kind config.Kind, as form, at limit.Moment)) {
 	for _, kind := range kinds {
-		for _, m := range []config.Mode{config.Enforce, config.Shadow} {
+		for _, as := range forms {
 			for _, at := range []limit.Moment{limit.AtCompile, limit.AtTaste, limit.AtMatch, limit.AtAsk, limit.AtDone} {
-				t.Run(fmt.Sprintf("%s %s %s", kind, m, at), func(t *testing.T) { test(t, kind, m, at) })
+				t.Run(fmt.Sprintf("%s %s %s", kind, as.name, at), func(t *testing.T) { test(t, kind, as, at) })
 			}
 		}
 	}
@@ -86,10 +101,10 @@ func rejected(t *testing.T, rules []config.Rule, f *faulty) {
 }
 
 func TestARuleThatPanicsIsNotAskedAgain(t *testing.T) {
-	eachFault(t, config.ServerKinds(), func(t *testing.T, kind config.Kind, m config.Mode, at limit.Moment) {
+	eachFault(t, config.ServerKinds(), func(t *testing.T, kind config.Kind, as form, at limit.Moment) {
 		f := &faulty{at: at, kind: kind}
 		rules := []config.Rule{
-			newRuleOn("breaks", "Arith", settingsOfKinds[kind], mode(m)),
+			newRuleOn("breaks", "Arith", settingsOfKinds[kind], as.set),
 			newRuleOn("stays", "*", rate(0.001, 100), concurrency(5, 0, 0), circuit(config.CircuitBreaker{ConsecutiveFailures: 100})),
 		}
 		if at == limit.AtCompile || at == limit.AtTaste {
@@ -100,7 +115,7 @@ func TestARuleThatPanicsIsNotAskedAgain(t *testing.T) {
 		succeeds(t, err)
 		s, err := compile(rules, targets, before, f.options())
 		succeeds(t, err)
-		closed := kind == config.KindAccess && m == config.Enforce && at != limit.AtDone
+		closed := kind == config.KindAccess && as.enforced && at != limit.AtDone
 		passed := 0
 		for range 3 {
 			for _, guard := range []*policies.Guard{s.Guard(mul), before.Guard(mul), s.Guard(export)} {
@@ -138,10 +153,10 @@ func TestARuleThatPanicsIsNotAskedAgain(t *testing.T) {
 }
 
 func TestAClientSideRuleThatPanicsIsNotAskedAgain(t *testing.T) {
-	eachFault(t, config.ClientKinds(), func(t *testing.T, kind config.Kind, m config.Mode, at limit.Moment) {
+	eachFault(t, config.ClientKinds(), func(t *testing.T, kind config.Kind, as form, at limit.Moment) {
 		f := &faulty{at: at, kind: kind}
 		rules := []config.Rule{
-			toBilling("breaks", settingsOfKinds[kind], mode(m)),
+			toBilling("breaks", settingsOfKinds[kind], as.set),
 			toBilling("stays", rate(0.001, 100), concurrency(5, 0, 0), method("*")),
 		}
 		if at == limit.AtCompile || at == limit.AtTaste {
