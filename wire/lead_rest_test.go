@@ -1,6 +1,7 @@
 package wire_test
 
 import (
+	"context"
 	"net"
 	"testing"
 	"time"
@@ -10,14 +11,16 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// Nobody reads right after a call. The peer closes the connection then, a millisecond before the next one.
+// Nobody reads right after a call. The peer closes the connection then, and some time before the next one.
 func TestACallAfterTheEndIsNotSent(t *testing.T) {
+	const restTime = 2 * time.Millisecond
 	ln, err := net.Listen("tcp", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}
 	defer ln.Close()
-	for range 20 {
+	noticed := 0
+	for range 1000 {
 		near, err := net.Dial("tcp", ln.Addr().String())
 		if err != nil {
 			t.Fatal(err)
@@ -26,18 +29,28 @@ func TestACallAfterTheEndIsNotSent(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
+		opened := time.Now()
 		c := wire.NewConn(near, wire.ConnOptions{})
 		p := wiretest.NewPeer(t, far)
 		for range 2 {
-			first := calling(t.Context(), c, "First", "")
+			first := calling(context.Background(), c, "First", "")
 			answer(p, p.Receive(), "for First")
 			<-first
 		}
 		_ = far.(*net.TCPConn).CloseWrite()
-		time.Sleep(time.Millisecond)
-		err = <-calling(t.Context(), c, "Next", "")
+		time.Sleep(300 * time.Microsecond)
+		err = <-calling(context.Background(), c, "Next", "")
+		if time.Since(opened) >= restTime {
+			continue // the connection may have been read again
+		}
 		if e := code.From(err); e == nil || e.Reason != code.ReasonNoEndpoint || !c.EndedIdle() {
 			t.Errorf("%v, idle %v", err, c.EndedIdle())
 		}
+		if noticed++; noticed == 20 {
+			return
+		}
+	}
+	if noticed == 0 {
+		t.Skip("the machine is too slow to tell")
 	}
 }
