@@ -156,7 +156,7 @@ policies: {files: [policies.d/*.yaml]}
 func TestAnEditIsInForceSoonAfterTheSave(t *testing.T) {
 	t.Parallel()
 	h := hosttest.Start(t, manyServices()+`
-policies: {files: [policies.d/*.yaml]}
+policies: {files: [policies.d/*.yaml], watch: {poll: 24h}}
 `, hosttest.Options{Registry: newPlant(t).reg, Log: io.Discard, Files: map[string]string{
 		"policies.d/10.yaml": "rules:\n" + manyRules(1), "policies.d/20.yaml": rule(1),
 	}})
@@ -170,7 +170,4 @@ policies: {files: [policies.d/*.yaml]}
 		longest = max(longest, time.Since(begin))
 	}
 	t.Logf("at 1,000 rules: %v at most", longest.Round(time.Millisecond))
-	if poll := 5 * time.Second; longest >= poll { // how soon depends on what else the machine does
-		t.Errorf("an edit took %v: it was not noticed before the poll", longest)
-	}
 }
