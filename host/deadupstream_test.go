@@ -2,8 +2,6 @@ package host_test
 
 import (
 	"fmt"
-	"regexp"
-	"strconv"
 	"strings"
 	"sync"
 	"sync/atomic"
@@ -96,13 +94,7 @@ func TestADeadUpstreamIsFailedFastAndIsBackInTime(t *testing.T) {
 // retriesOf is how many retries rule r has sent.
 func retriesOf(t *testing.T, h *hosttest.Host) float64 {
 	t.Helper()
-	found := regexp.MustCompile(`(?m)^easymicro_rule_decisions_total\{decision="allow",kind="retry",method="Till/Mul",rule="r"\} (\S+)$`).FindStringSubmatch(scrape(t, h))
-	if found == nil {
-		t.Fatal("retries are in no metric")
-	}
-	n, err := strconv.ParseFloat(found[1], 64)
-	must(t, err)
-	return n
+	return metric(t, h, `easymicro_rule_decisions_total{decision="allow",kind="retry",method="Till/Mul",rule="r"}`)
 }
 
 var errStill = code.Errorf(code.Unavailable, "not asked yet")
