@@ -268,7 +268,7 @@ func TestPointlessRulesOfLargeSetsAreLookedForInTime(t *testing.T) {
 	if p := policies.ValidatePointless(rules); len(p) > 0 {
 		t.Errorf("%v", p)
 	}
-	if took := time.Since(begun); took > 10*time.Second {
+	if took := time.Since(begun); took > time.Minute {
 		t.Errorf("took %v", took)
 	}
 }
