@@ -153,8 +153,13 @@ func (c *conn) Read(b []byte) (int, error) {
 	return n, err
 }
 
-// readFrames reads from an HTTP/2 peer, no faster than its allowance.
+// readFrames reads from an HTTP/2 peer, no faster than its allowance, and nothing once Close has ended a pause.
 func (c *conn) readFrames(f *frames, b []byte) (int, error) {
+	select {
+	case <-c.closed:
+		return 0, net.ErrClosed
+	default:
+	}
 	if len(c.injected) > 0 || c.goAway(f) {
 		return c.readInjected(b)
 	}

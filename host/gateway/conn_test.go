@@ -124,6 +124,22 @@ func TestAConnectionIsReadAfterItsGoAway(t *testing.T) {
 	})
 }
 
+// Close ends the pause of the reader before it has closed the socket.
+func TestAClosedConnectionIsNotReadFasterThanItsAllowance(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c, far := newTestConn(t, NewServer(ServerOptions{}))
+		f := newFrames()
+		f.watch([]byte(preface2)[len("PRI * HTTP/2.0\r\n"):])
+		c.frames.Store(f)
+		go func() { _, _ = far.Write(frame(framePing, 0, 0, make([]byte, 8)...)) }()
+		close(c.closed)
+		if n, err := c.Read(make([]byte, 100)); n != 0 || !errors.Is(err, net.ErrClosed) {
+			t.Errorf("%d bytes, %v", n, err)
+		}
+		c.closing.Do(func() {})
+	})
+}
+
 // A request in transit when the idle timeout ends is still read.
 func TestAnExpiredIdleConnectionIsReadOnceMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {

@@ -427,7 +427,7 @@ func framesRead(s *Server, since time.Time) (counts []int64) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
-		if c.opened.After(since) {
+		if c.frames.Load() != nil && c.opened.After(since) {
 			counts = append(counts, c.Conn.(*countingConn).count.Load())
 		}
 	}
