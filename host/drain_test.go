@@ -80,7 +80,7 @@ func TestACallThatFitsIntoTheGracePeriodFinishes(t *testing.T) {
 	}
 	before := time.Now()
 	h.Stop()
-	if took := time.Since(before); took > slack*2*time.Second {
+	if took := time.Since(before); took > slack*8*time.Second {
 		t.Errorf("it took %v to stop with nothing left to do", took)
 	}
 	if n := receive(t, p.closed, "the handler is not closed"); n != 1 {
@@ -102,8 +102,8 @@ func TestACallBeyondTheGracePeriodIsCancelledAndTheHostExits(t *testing.T) {
 	}
 	begin := time.Now()
 	h.Stop()
-	if took := time.Since(begin); took < 400*time.Millisecond || took > 400*time.Millisecond+slack*time.Second {
-		t.Errorf("exit after %v, want within a second of the grace period", took)
+	if took := time.Since(begin); took < 400*time.Millisecond || took > patience {
+		t.Errorf("exit after %v, want soon after the grace period", took)
 	}
 	for range 3 {
 		if err := receive(t, p.gate.ended, "a call goes on"); !errors.Is(err, context.Canceled) {
@@ -119,7 +119,8 @@ func TestACallBeyondTheGracePeriodIsCancelledAndTheHostExits(t *testing.T) {
 
 func TestDuringDrainDelayEverythingIsServedByAHostThatIsNotReady(t *testing.T) {
 	t.Parallel()
-	h, _ := drained(t, "gracePeriod: 10s, drainDelay: 700ms")
+	const delay = 3 * time.Second
+	h, _ := drained(t, fmt.Sprintf("gracePeriod: 10s, drainDelay: %s", delay))
 	conn := h.Dial()
 	begin := time.Now()
 	h.Drain()
@@ -136,11 +137,8 @@ func TestDuringDrainDelayEverythingIsServedByAHostThatIsNotReady(t *testing.T) {
 	if err := hosttest.CallJSON(t.Context(), conn, "Arith", "Mul", args{2, 3}, &r); err != nil || r.C != 6 {
 		t.Errorf("on a connection from before: %d, %v", r.C, err)
 	}
-	if conn.Draining() || time.Since(begin) > 700*time.Millisecond {
-		t.Skip("the machine is too slow to tell")
-	}
 	h.Stop()
-	if took := time.Since(begin); took < 700*time.Millisecond {
+	if took := time.Since(begin); took < delay {
 		t.Errorf("stopped after %v, within drainDelay", took)
 	}
 }
