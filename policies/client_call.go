@@ -14,11 +14,16 @@ import (
 
 // clientCall is a call to an upstream, under the rules for it.
 type clientCall struct {
+	reservation reservation
+	deciding
+}
+
+// deciding is the part of a clientCall that is reset for each call, as holding is that of a Ticket.
+type deciding struct {
 	call Call
 	clock
-	reservation reservation
-	breaker     *entry // the enforced one
-	flight      outgoing.Flight
+	breaker *entry // the one that may be enforced
+	flight  outgoing.Flight
 }
 
 // run carries out the call; see ClientRules.DoWithin.

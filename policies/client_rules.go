@@ -56,7 +56,7 @@ func (u *ClientRules) DoWithin(ctx context.Context, call client.OutgoingCall, de
 	c.clock.host, c.flight.Call, c.flight.Pool, c.flight.Deadline = s.host, call, s.pool, &c.deadline
 	slot, err = c.run(ctx, g, deadline)
 	would = c.call.shadowed
-	*c = clientCall{} // all attempts have ended
+	c.deciding = deciding{} // all attempts have ended
 	s.calls.Put(c)
 	return slot, would, err
 }

@@ -194,14 +194,20 @@ type holding struct {
 	clock
 	admissions limit.Admissions
 
-	settled  atomic.Bool // the outcome is known, from Late or Done
-	settling bool        // from Done
-	over     atomic.Bool // nothing is held
+	phase    atomic.Uint32
+	settling bool // from Done
 
 	overtimes [2]*limit.Overtime // of a call that was late; set before late
 	late      atomic.Bool
 	shadowed  []ShadowRefusal
 }
+
+// The phases of a call.
+const (
+	phaseRunning = iota
+	phaseLate    // the outcome is known, from Late
+	phaseOver    // likewise, and nothing is held
+)
 
 // Deadline returns when the call must be answered: the earlier of the rules' timeout and the caller's own deadline.
 func (t *Ticket) Deadline() (time.Time, bool) { return t.deadline.At, !t.deadline.At.IsZero() }
@@ -219,7 +225,7 @@ func (t *Ticket) RuleDeadline() time.Time {
 // runs and from another goroutine, but not once t is reused.
 func (t *Ticket) Late() *code.Error {
 	err := t.overdue()
-	if t.settled.Swap(true) {
+	if !t.phase.CompareAndSwap(phaseRunning, phaseLate) {
 		return err
 	}
 	if e := t.timeout; t.deadline.ByRule {
@@ -227,7 +233,7 @@ func (t *Ticket) Late() *code.Error {
 	}
 	t.overtimes = t.admissions.Late(err, t.callerTimedOut(err))
 	t.late.Store(true)
-	if t.over.Load() { // the handler returned meanwhile, maybe before they were set
+	if t.phase.Load() == phaseOver { // the handler returned meanwhile, maybe before they were set
 		t.returned()
 	}
 	return err
@@ -249,14 +255,16 @@ func (t *Ticket) returned() {
 // code.Edge makes of it: a breaker does not count the refusals of a peer, and that one does not show that a peer refused.
 // Done ends the call for concurrency limits, and settles the breaker if Late has not. Further calls do nothing.
 func (t *Ticket) Done(err error) {
-	if t.guard.empty() || t.over.Swap(true) {
+	if t.guard.empty() {
 		return
 	}
-	t.end(err)
+	if was := t.phase.Swap(phaseOver); was != phaseOver {
+		t.end(err, was == phaseLate)
+	}
 }
 
 // end does what is left to do for Done, and goes on after a panic of a rule.
-func (t *Ticket) end(err error) {
+func (t *Ticket) end(err error, late bool) {
 	ended := false
 	defer func() {
 		if ended {
@@ -264,7 +272,7 @@ func (t *Ticket) end(err error) {
 		}
 		if p := recover(); p != nil {
 			t.blame(p)
-			t.end(err)
+			t.end(err, late)
 		}
 	}()
 	t.reservation.limits.n = 0
@@ -276,7 +284,7 @@ func (t *Ticket) end(err error) {
 	}
 	switch {
 	case t.settling:
-	case t.settled.Swap(true):
+	case late:
 		t.returned()
 		ended = true
 		return
@@ -306,9 +314,9 @@ func (t *Ticket) blame(value any) {
 
 // abandon returns what is held for a call that a later rule refused.
 func (t *Ticket) abandon() {
-	t.over.Store(true)
+	was := t.phase.Swap(phaseOver)
 	t.reservation.leave()
-	if !t.settled.Swap(true) {
+	if was == phaseRunning {
 		t.admissions.Conclude(limit.ErrExcluded, false, false)
 	}
 }
@@ -341,7 +349,7 @@ func (t *Ticket) Waited() Waited {
 
 // Cancel gives back what is held, tokens included, for a call that was not made after all.
 func (t *Ticket) Cancel() {
-	if t.guard.empty() || t.over.Load() {
+	if t.guard.empty() || t.phase.Load() == phaseOver {
 		return
 	}
 	t.reservation.refund()

@@ -90,6 +90,13 @@ func (e *entry) refuseBroken() error {
 }
 
 func winner(list []*entry, c *Call, now time.Time) *entry {
+	if len(list) == 0 {
+		return nil // here it is inlined
+	}
+	return firstMatch(list, c, now)
+}
+
+func firstMatch(list []*entry, c *Call, now time.Time) *entry {
 	for _, e := range list {
 		if e.matches(c, now) {
 			e.health.Meet(limit.AtAsk)

@@ -7,13 +7,12 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// Admission is the permission of a breaker to make a call, which is settled once.
+// Admission is the permission of a breaker to make a call, which is settled once. A fifth field would keep it out of registers.
 type Admission struct {
 	breaker *Breaker
 	core    *breakerCore
 	done    func(error)
-	probe   *probe  // through a half-open breaker
-	health  *Health // of the rule
+	probe   *probe // through a half-open breaker
 }
 
 // settle reports the outcome of the call: nil, errSlow, ErrExcluded or the failure.
@@ -33,15 +32,15 @@ const (
 // Admissions holds the admissions of one call by the breakers Enforced and Shadow. The zero Admissions is empty.
 type Admissions struct {
 	list    [2]Admission
-	timed   bool // a breaker counts slow calls
+	health  [2]*Health // of their rules
+	timed   bool       // a breaker counts slow calls
 	started time.Time
 	at      *Health // of the breaker that Settle reports to
 }
 
 // Add keeps the admission by the breaker Enforced or Shadow of a rule.
 func (s *Admissions) Add(which int, a Admission, of *Health) {
-	a.health = of
-	s.list[which] = a
+	s.list[which], s.health[which] = a, of
 	if a.breaker.settings.Load().SlowCallRate > 0 {
 		s.timed = true
 	}
@@ -62,9 +61,9 @@ func (s *Admissions) Late(err error, callerTimedOut bool) (open [2]*Overtime) {
 		if a.done == nil {
 			continue
 		}
-		a.health.Conclude(func() {
+		s.health[i].Conclude(func() {
 			if r := a.breaker.settings.Load(); r.SlowCallRate > 0 && !r.slow(time.Since(s.started)) {
-				open[i] = newOvertime(*a, s.started, r, Verdict(err, r.FailOn, callerTimedOut))
+				open[i] = newOvertime(*a, s.health[i], s.started, r, Verdict(err, r.FailOn, callerTimedOut))
 				a.done = nil
 			}
 		})
@@ -81,7 +80,8 @@ func (s *Admissions) Start(timing func() (time.Duration, error)) {
 	}
 	for i := range s.list {
 		if a := &s.list[i]; a.done != nil && a.probe != nil {
-			a.limit(timing())
+			d, outcome := timing()
+			a.limit(d, outcome, s.health[i])
 		}
 	}
 }
@@ -100,7 +100,7 @@ func (s *Admissions) Settle(err error, callerTimedOut, outgoing bool) {
 			continue
 		}
 		done, outcome := a.done, err
-		s.at, a.done = a.health, nil
+		s.at, a.done = s.health[i], nil
 		switch {
 		case err == ErrExcluded: //nolint:errorlint // our own sentinel, never wrapped
 		case err != nil && outgoing && a.probe != nil && code.From(err).Unreached():
@@ -108,7 +108,7 @@ func (s *Admissions) Settle(err error, callerTimedOut, outgoing bool) {
 			outcome = a.breaker.settings.Load().outcome(err, took, callerTimedOut)
 		}
 		a.settle(done, outcome)
-		a.health.Meet(AtDone)
+		s.at.Meet(AtDone)
 	}
 }
 
@@ -153,7 +153,7 @@ func (t *probe) end() bool {
 
 // limit ends a probe that takes longer than d, with an outcome. Where slow calls count, one that would be excluded runs on
 // until it is slow.
-func (a *Admission) limit(d time.Duration, outcome error) {
+func (a *Admission) limit(d time.Duration, outcome error, of *Health) {
 	b, t := a.breaker, a.probe
 	if r := b.settings.Load(); r.SlowCallRate > 0 && outcome == ErrExcluded { //nolint:errorlint // our own sentinel, never wrapped
 		d, outcome = max(d, r.SlowCallDuration), errSlow
@@ -164,7 +164,7 @@ func (a *Admission) limit(d time.Duration, outcome error) {
 	timed := *a
 	t.timer = time.AfterFunc(d, func() {
 		if !t.over.Swap(true) {
-			timed.health.Conclude(func() {
+			of.Conclude(func() {
 				timed.core.report(timed.done, outcome)
 				timed.breaker.Notify()
 			})
@@ -176,6 +176,7 @@ func (a *Admission) limit(d time.Duration, outcome error) {
 // once it has taken that long, whether or not the handler has returned.
 type Overtime struct {
 	admission Admission
+	health    *Health
 	started   time.Time
 	settings  *BreakerSettings
 	verdict   error // unless it is slow; a failure was reported at once
@@ -183,8 +184,8 @@ type Overtime struct {
 	over      atomic.Bool
 }
 
-func newOvertime(a Admission, started time.Time, r *BreakerSettings, verdict error) *Overtime {
-	o := &Overtime{admission: a, started: started, settings: r, verdict: verdict}
+func newOvertime(a Admission, of *Health, started time.Time, r *BreakerSettings, verdict error) *Overtime {
+	o := &Overtime{admission: a, health: of, started: started, settings: r, verdict: verdict}
 	if isFailure(verdict) {
 		a.settle(a.done, verdict)
 	}
@@ -203,7 +204,7 @@ func (o *Overtime) end(slow bool) {
 		return
 	}
 	a := &o.admission
-	a.health.Conclude(func() {
+	o.health.Conclude(func() {
 		switch {
 		case !isFailure(o.verdict) && slow:
 			a.settle(a.done, errSlow)

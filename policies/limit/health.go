@@ -76,15 +76,14 @@ func (h *Health) Break(value any) {
 
 // Contain calls f, unless the kind is broken, and reports whether f returned. If it panics, the kind is broken from then on.
 func (h *Health) Contain(at Moment, f func()) (returned bool) {
-	if h.Broken() {
-		return false
-	}
 	defer func() {
 		if !returned {
 			h.Recovered(recover())
 		}
 	}()
-	h.Meet(at)
+	if !h.Works(at) {
+		return false
+	}
 	f()
 	return true
 }

@@ -346,8 +346,11 @@ func (a *attempt) refused(u *use, which int) (bool, time.Duration) {
 func (a *attempt) Settle(address string, err error) {
 	f := a.flight
 	f.mu.Lock()
-	i := slices.IndexFunc(a.uses, func(u use) bool { return u.address == address })
-	if i < 0 {
+	i := 0
+	for i < len(a.uses) && a.uses[i].address != address { // slices.IndexFunc would copy each
+		i++
+	}
+	if i == len(a.uses) {
 		f.mu.Unlock()
 		return
 	}
