@@ -162,10 +162,10 @@ func noEndpoint(err error) bool {
 // abandon gives back what the attempt still holds.
 func (a *attempt) abandon() {
 	a.admissions.Conclude(limit.ErrExcluded, false, true)
-	f := a.flight
-	if !f.filters {
-		return // it uses no endpoints
+	if len(a.uses) == 0 && a.address == "" {
+		return // others only read them
 	}
+	f := a.flight
 	f.mu.Lock()
 	uses := a.uses
 	a.uses, a.address = nil, ""
