@@ -158,7 +158,7 @@ func (g *Guard) askAccess(p *plan, c *Call, now time.Time) error {
 // be made.
 func (g *Guard) askBreakers(enforced, shadow *entry, c *Call, t *Ticket, closed bool) error {
 	for which, e := range [...]*entry{limit.Enforced: enforced, limit.Shadow: shadow} {
-		if e == nil {
+		if e == nil || e.health.Broken() { // since it was found to match
 			continue
 		}
 		c.asked = e

@@ -89,9 +89,10 @@ func (e *entry) refuseBroken() error {
 	return e.rule.Refuse(code.Unavailable, code.ReasonRuleBroken, "the "+string(e.kind)+" rule is broken", 0)
 }
 
+// winner returns the entry that decides on a call; nil: none. Most lists are empty: that much is inlined.
 func winner(list []*entry, c *Call, now time.Time) *entry {
 	if len(list) == 0 {
-		return nil // here it is inlined
+		return nil
 	}
 	return firstMatch(list, c, now)
 }
@@ -147,7 +148,7 @@ type openBreaker struct {
 
 // openBreakerOf returns the breaker of an entry, which may be nil, if it refuses the call now, without asking it for an admission.
 func openBreakerOf(e *entry, c *Call) *openBreaker {
-	if e == nil || e.breaker == nil || !e.rule.enforcedFor(c) {
+	if e == nil || e.breaker == nil || e.health.Broken() || !e.rule.enforcedFor(c) {
 		return nil
 	}
 	c.asked = e

@@ -34,7 +34,7 @@ type claims[T any] struct {
 	n    int
 }
 
-// add returns the place of another claim.
+// add adds an empty claim, and returns it.
 func (c *claims[T]) add() *T {
 	if c.n >= len(c.few) {
 		c.more = append(c.more, *new(T))
