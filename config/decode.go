@@ -148,6 +148,22 @@ func notTokens(root *yaml.Node) string {
 	return ""
 }
 
+// notPolicyTest is notRules for files of policy tests.
+func notPolicyTest(root *yaml.Node) string {
+	object := kubernetesObject(root)
+	switch {
+	case object != "":
+		return object
+	case root.Kind == yaml.SequenceNode:
+		return "must be a mapping with the key cases, not a list: write cases: above it"
+	case root.Kind == yaml.MappingNode && hasKey(root, "services") && !hasKey(root, "cases"):
+		return "is a manifest, not a file of policy tests, which is a mapping with the key cases"
+	case root.Kind == yaml.MappingNode && hasKey(root, "rules") && !hasKey(root, "cases"):
+		return "is a policy file, not a file of policy tests, which is a mapping with the key cases"
+	}
+	return ""
+}
+
 // isListOfRules reports whether the first element of a list looks like a rule.
 func isListOfRules(root *yaml.Node) bool {
 	return isListWith(root, "match") && !isListWith(root, "sha256")

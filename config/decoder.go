@@ -211,7 +211,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 		if d.kind(n, yaml.MappingNode, path, t, f) {
 			d.dictionary(n, v, f, path)
 		}
-	case t == exceptionsType && n.Kind == yaml.MappingNode:
+	case oneOrList[t] && n.Kind == yaml.MappingNode:
 		one := reflect.MakeSlice(t, 1, 1)
 		d.mapping(n, one.Index(0), path)
 		v.Set(one)

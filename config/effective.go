@@ -94,7 +94,7 @@ func (e *effectiveWriter) value(path string, v reflect.Value) *yaml.Node {
 		return e.value(path, v.Elem())
 	case (t == patternsType || t == keyType) && v.Len() == 1:
 		return e.value(path, v.Index(0))
-	case t == exceptionsType && v.Len() == 1 && !e.written(path+"[0]"):
+	case oneOrList[t] && v.Len() == 1 && !e.written(path+"[0]"):
 		return e.mapping(path, v.Index(0))
 	case t.Kind() == reflect.Slice && !isScalar(t.Elem()) && v.Len() > 0:
 		return e.blocks(path, v)

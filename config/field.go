@@ -260,7 +260,7 @@ func typeName(t reflect.Type) string {
 		return "a value or a list of values"
 	case t == rawOptionsType:
 		return "a mapping"
-	case t == exceptionsType:
+	case oneOrList[t]:
 		return "a mapping or a list of mappings"
 	}
 	switch t.Kind() {
@@ -349,9 +349,13 @@ func isScalar(t reflect.Type) bool {
 var (
 	rawOptionsType = reflect.TypeFor[RawOptions]()
 	patternsType   = reflect.TypeFor[Patterns]()
-	exceptionsType = reflect.TypeFor[Exceptions]()
 	keyType        = reflect.TypeFor[Key]()
 )
+
+// oneOrList has the lists of mappings of which one alone may be written without a list.
+var oneOrList = map[reflect.Type]bool{
+	reflect.TypeFor[Exceptions](): true, reflect.TypeFor[TestSteps](): true, reflect.TypeFor[TestScripts](): true,
+}
 
 // Class tells what applying the change of a field requires.
 type Class string

@@ -219,7 +219,7 @@ func written(types structTypes, v reflect.Value) string {
 		for i := range parts {
 			parts[i] = written(types, v.Index(i))
 		}
-		if (t == patternsType || t == keyType || t == exceptionsType) && len(parts) == 1 {
+		if (t == patternsType || t == keyType || oneOrList[t]) && len(parts) == 1 {
 			return parts[0]
 		}
 		return "[" + strings.Join(parts, ", ") + "]"

@@ -23,6 +23,7 @@ var patterns = map[string]func(text string) (normal, message, suggestion string)
 	"hashOn":   matching(`^(metadata|argument)\.[^\s]{1,128}$`, "must be metadata.NAME or argument.FIELD"),
 	"glob":     glob,
 	"cidr":     cidr,
+	"ip":       ip,
 	"proxy":    proxy,
 	"sha256":   sha256Hex,
 	"code":     codeName,
@@ -117,6 +118,14 @@ func listFor(text, separator string) string {
 		return list[0]
 	}
 	return "[" + strings.Join(list, ", ") + "]"
+}
+
+func ip(text string) (normal, message, suggestion string) {
+	addr, err := netip.ParseAddr(text)
+	if err != nil {
+		return text, fmt.Sprintf("must be an IP address, not %q", clip(text)), ""
+	}
+	return addr.Unmap().String(), "", ""
 }
 
 func cidr(text string) (normal, message, suggestion string) {

@@ -327,7 +327,7 @@ func (s *suggester) wrapped(n *yaml.Node, t reflect.Type, f *field) string {
 	case n.Kind == yaml.ScalarNode && list && isScalar(t.Elem()):
 		text = s.splitList(n, t.Elem(), f)
 	case n.Kind == yaml.ScalarNode && list:
-		if text = blockOf(n, t.Elem()); text != "" && t != exceptionsType {
+		if text = blockOf(n, t.Elem()); text != "" && !oneOrList[t] {
 			text = "[" + text + "]"
 		}
 	case n.Kind == yaml.ScalarNode:

@@ -26,6 +26,14 @@ func Check(set *config.Set, reg *registry.Registry) config.Problems {
 	return c.problems.Sort()
 }
 
+// RulesOf returns what policies.Compile needs to know of the host of a set: the methods that it serves, as far as the handlers
+// of reg show them without being opened, and the options. all reports whether there are no other methods.
+func RulesOf(set *config.Set, reg *registry.Registry) (methods []policies.Target, all bool, o policies.Options) {
+	c := &checker{set: set, registry: reg, targets: make(map[policies.Target]gateway.Target)}
+	c.services()
+	return c.known, !c.unknown, compileOptions(set, hostName(set))
+}
+
 // runChecks runs the checks that planning does not repeat: the parts read the files of credentials and compile the rules.
 func runChecks(set *config.Set, reg *registry.Registry) *checker {
 	c := &checker{set: set, registry: reg, targets: make(map[policies.Target]gateway.Target)}

@@ -17,12 +17,14 @@ import (
 	"github.com/easymicro/easymicro/schema"
 )
 
-// A validator holds both schemas of a binary.
-type validator struct{ manifest, policies *jsonschema.Schema }
+// A validator holds the schemas of a binary.
+type validator struct{ manifest, policies, tests *jsonschema.Schema }
 
 func newValidator(t *testing.T, reg *registry.Registry) validator {
 	t.Helper()
-	return validator{manifest: compile(t, reg, schema.Manifest), policies: compile(t, reg, schema.Policies)}
+	return validator{
+		manifest: compile(t, reg, schema.Manifest), policies: compile(t, reg, schema.Policies), tests: compile(t, reg, schema.PolicyTest),
+	}
 }
 
 func compile(t *testing.T, reg *registry.Registry, of func(*registry.Registry, ...string) ([]byte, error)) *jsonschema.Schema {
@@ -53,6 +55,7 @@ type kind string
 const (
 	manifest kind = "manifest"
 	policies kind = "policies"
+	tests    kind = "tests"
 	tokens   kind = "tokens"
 	foreign  kind = "foreign" // for another program: alert rules, compose files
 	unknown  kind = "unknown"
@@ -71,6 +74,9 @@ func kindOf(doc any) kind {
 			return foreign
 		}
 	}
+	if _, ok := top["cases"]; ok {
+		return tests
+	}
 	_, rules := top["rules"]
 	for key := range top {
 		if key != "rules" && !strings.HasPrefix(key, "x-") {
@@ -84,8 +90,11 @@ func kindOf(doc any) kind {
 }
 
 func (v validator) validate(doc any) error {
-	if kindOf(doc) == policies {
+	switch kindOf(doc) {
+	case policies:
 		return v.policies.Validate(doc)
+	case tests:
+		return v.tests.Validate(doc)
 	}
 	return v.manifest.Validate(doc)
 }

@@ -62,6 +62,29 @@ rejected as "not supported yet".
 		fmt.Fprintf(&b, "| %s%s | %s | %s | %s | %s | %s |\n", inCode(f.path), required, f.typeName(), inCode(f.Tag.Get("default")),
 			f.accepts(), f.class, later+strings.ReplaceAll(f.doc(), "|", "\\|"))
 	}
+	b.WriteString(policyTests())
+	return b.String()
+}
+
+// policyTests describes the files of policy tests.
+func policyTests() string {
+	var b strings.Builder
+	b.WriteString(`
+## Policy tests
+
+A file with the key ` + "`cases`" + ` is run by ` + "`easymicro test`" + `, on a virtual clock.
+
+| field | type | default | accepts | |
+|---|---|---|---|---|
+`)
+	for _, f := range fieldsOf("", reflect.TypeFor[config.PolicyTest](), "", false) {
+		required := ""
+		if f.required() {
+			required = " **required**"
+		}
+		fmt.Fprintf(&b, "| %s%s | %s | %s | %s | %s |\n", inCode(f.path), required, f.typeName(), inCode(f.Tag.Get("default")),
+			f.accepts(), strings.ReplaceAll(f.doc(), "|", "\\|"))
+	}
 	return b.String()
 }
 
@@ -86,6 +109,17 @@ func fieldsOf(around string, t reflect.Type, class config.Class, later bool) []f
 	var all []field
 	for i := range t.NumField() {
 		f := field{StructField: t.Field(i), class: class}
+		switch {
+		case f.Type == reflect.TypeFor[config.TestCodes]():
+			f.StructField = f.Type.Field(0) // stands for all
+			f.Tag = `min:"0" doc:"Number of calls with this code: OK, RESOURCE_EXHAUSTED and so on."`
+			f.path = around + "CODE"
+			all = append(all, f)
+			continue
+		case f.Anonymous:
+			all = append(all, fieldsOf(around, f.Type, class, later)...)
+			continue
+		}
 		name, ok := config.FieldName(f.StructField)
 		if !ok {
 			continue
@@ -122,6 +156,10 @@ func (f *field) required() bool { return f.Tag.Get("required") == "true" }
 
 func (f *field) typeName() string {
 	switch f.Tag.Get("pattern") {
+	case "name":
+		if f.Type == reflect.TypeFor[config.Patterns]() {
+			return "name or list of names"
+		}
 	case "cidr":
 		return "network or list of networks"
 	case "proxy":
@@ -137,7 +175,7 @@ func typeName(t reflect.Type) string {
 		return "glob or list of globs"
 	case reflect.TypeFor[config.Key]():
 		return "string or list of strings"
-	case reflect.TypeFor[config.Exceptions]():
+	case reflect.TypeFor[config.Exceptions](), reflect.TypeFor[config.TestSteps](), reflect.TypeFor[config.TestScripts]():
 		return "mapping or list of mappings"
 	case reflect.TypeFor[config.Duration]():
 		return "duration"

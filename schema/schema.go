@@ -34,6 +34,14 @@ func Policies(reg *registry.Registry, services ...string) ([]byte, error) {
 	})
 }
 
+// PolicyTest returns the JSON Schema (2020-12) of a file of policy tests.
+func PolicyTest(reg *registry.Registry, services ...string) ([]byte, error) {
+	return document(reg, services, reflect.TypeFor[config.PolicyTest](), &jsonschema.Schema{
+		ID: base + "policytest.schema.json", Title: "easymicro policy tests",
+		Description: "Calls on a virtual clock, and what the rules of an easymicro host make of them: for easymicro test.",
+	})
+}
+
 // builder builds the schema of one document.
 type builder struct {
 	handlers []*registry.Entry
@@ -115,7 +123,7 @@ func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schem
 		return &jsonschema.Schema{Type: "object"}
 	case reflect.TypeFor[config.Patterns](), reflect.TypeFor[config.Key]():
 		return orList(word(tag))
-	case reflect.TypeFor[config.Exceptions]():
+	case reflect.TypeFor[config.Exceptions](), reflect.TypeFor[config.TestSteps](), reflect.TypeFor[config.TestScripts]():
 		return orList(b.value(t.Elem(), tag))
 	}
 	if reflect.PointerTo(t).Implements(reflect.TypeFor[encoding.TextUnmarshaler]()) {
@@ -187,6 +195,12 @@ func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 		notEmpty(s, "endpoints", "layouts")
 	case reflect.TypeFor[config.ProxyProtocol]():
 		notEmpty(s, "from")
+	case reflect.TypeFor[config.PolicyTest]():
+		notEmpty(s, "cases")
+	case reflect.TypeFor[config.TestCase]():
+		notEmpty(s, "calls")
+	case reflect.TypeFor[config.TestScript]():
+		s.DependentRequired = map[string][]string{"reason": {"error"}, "runsOn": {"delay"}}
 	case reflect.TypeFor[config.Remote]():
 		notEmpty(s, "services")
 	case reflect.TypeFor[config.Service]():

@@ -20,8 +20,9 @@ var update = flag.Bool("update", false, "write the generated files anew")
 
 func TestGeneratedFilesAreThoseOfTheTypes(t *testing.T) {
 	for file, of := range map[string]func(*registry.Registry, ...string) ([]byte, error){
-		"easymicro.schema.json": schema.Manifest,
-		"policies.schema.json":  schema.Policies,
+		"easymicro.schema.json":  schema.Manifest,
+		"policies.schema.json":   schema.Policies,
+		"policytest.schema.json": schema.PolicyTest,
 	} {
 		want, err := of(registry.Default())
 		if err != nil {
@@ -51,7 +52,7 @@ func TestSamplesValidate(t *testing.T) {
 			continue
 		}
 		switch kindOf(doc) {
-		case manifest, policies:
+		case manifest, policies, tests:
 			if err := v.validate(doc); err != nil {
 				t.Errorf("%s: %v", file, err)
 			}

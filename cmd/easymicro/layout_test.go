@@ -123,6 +123,12 @@ var layout = map[string]row{
 			"google.golang.org/protobuf", "policies/limit",
 		},
 	},
+	"host/policytest": {
+		ours: []string{
+			"config", "config/files", "config/load", "registry", "policies", "wire/client", "wire/code", "wire/wildcard", "host", "host/discovery",
+		},
+		tests: []string{"samples"},
+	},
 	"host/hosttest": {
 		ours:   []string{"host", "config", "config/load", "registry", "wire", "wire/code", "host/admin", "host/machine"},
 		others: []string{"github.com/spf13/pflag"},
@@ -132,7 +138,7 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/machine",
+			"host/machine", "host/policytest",
 		},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/lmittmann/tint", "golang.org/x/term",
@@ -152,7 +158,7 @@ var layout = map[string]row{
 	"samples/*": {
 		ours: []string{"registry", "wire/code", "samples/*"},
 		tests: []string{
-			"wire", "config", "config/load", "policies", "host", "host/admin", "cmd/easymicro/cli", "samples", "go.yaml.in/yaml/v4",
+			"wire", "config", "config/load", "policies", "host", "host/admin", "host/policytest", "cmd/easymicro/cli", "samples", "go.yaml.in/yaml/v4",
 		},
 	},
 	"samples/fromrpcx": {

@@ -77,8 +77,11 @@ func (a *app) checkGlobals(cmd *cobra.Command) error {
 
 // formats returns the output formats of a command.
 func formats(cmd *cobra.Command) []string {
-	if cmd.Name() == "validate" {
+	switch cmd.Name() {
+	case "validate":
 		return []string{formatText, formatJSON, formatGitHub}
+	case "test":
+		return []string{formatText, formatJSON, formatJUnit}
 	}
 	return []string{formatText, formatJSON}
 }

@@ -9,11 +9,15 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/easymicro/easymicro/host/policytest"
 	"github.com/easymicro/easymicro/registry"
 )
 
 // Main runs the command line of the process and exits.
 func Main() {
+	if policytest.IsChild(os.Args) {
+		policytest.Child()
+	}
 	os.Exit(Run(context.Background(), os.Args[1:], IO{In: os.Stdin, Out: os.Stdout, Err: os.Stderr}))
 }
 
@@ -82,7 +86,7 @@ Exit codes: 0 success, 1 failure, 2 wrong flags or arguments, 3 problems in the 
 		}
 		root.AddCommand(commands...)
 	}
-	group("run", "Run a host", newServe(a), newGateway(a), newValidate(a), newSchema(a), newHandlers(a))
+	group("run", "Run a host", newServe(a), newGateway(a), newValidate(a), newPolicyTest(a), newSchema(a), newHandlers(a))
 	group("inspect", "Inspect a running host", newStatus(a), newList(a), newDescribe(a), newExplain(a), newRefusals(a), newTop(a), newDiff(a), newConfig(a), newHistory(a))
 	group("change", "Change a running host", newApply(a), newConfirm(a), newRollback(a), newReload(a), newDrain(a), newUndrain(a))
 	group("call", "Call a service", newCall(a))

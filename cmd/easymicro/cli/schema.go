@@ -11,8 +11,8 @@ type schemaCommand struct{ *app }
 
 func newSchema(a *app) *cobra.Command {
 	return &cobra.Command{
-		Use:   "schema [manifest|policies]",
-		Short: "Print the JSON Schema of the manifest or of policy files, for editors",
+		Use:   "schema [manifest|policies|policytest]",
+		Short: "Print the JSON Schema of manifests, policy files or policy tests, for editors",
 		Long: `schema prints the JSON Schema (2020-12) of the files that this binary reads, with its handlers, their options and their
 methods. Editors complete and check a file whose first line names the schema:
 
@@ -21,8 +21,8 @@ methods. Editors complete and check a file whose first line names the schema:
 If the manifest of -c exists, the schema also suggests the names of its services.`,
 		Example: `  easymicro schema > easymicro.schema.json
   easymicro schema policies > policies.schema.json`,
-		Args:      argRange(0, 1, "at most one argument: manifest or policies"),
-		ValidArgs: []string{"manifest", "policies"},
+		Args:      argRange(0, 1, "at most one argument: manifest, policies or policytest"),
+		ValidArgs: []string{"manifest", "policies", "policytest"},
 		RunE:      (&schemaCommand{a}).run,
 	}
 }
@@ -43,8 +43,10 @@ func (c *schemaCommand) run(cmd *cobra.Command, args []string) error {
 	case len(args) == 0 || args[0] == "manifest":
 	case args[0] == "policies":
 		describe = schema.Policies
+	case args[0] == "policytest":
+		describe = schema.PolicyTest
 	default:
-		return usageError("%q is not manifest or policies%s", args[0], didYouMean(args[0], cmd.ValidArgs))
+		return usageError("%q is not manifest, policies or policytest%s", args[0], didYouMean(args[0], cmd.ValidArgs))
 	}
 	out, err := describe(c.registry, services...)
 	if err != nil {

@@ -31,8 +31,8 @@ func newValidate(a *app) *cobra.Command {
 		Use:   "validate [FILES…]",
 		Short: "Check manifests and their policy files without starting anything",
 		Long: `validate reads manifests (default: that of -c) and every file they name, with the same code as serve, and prints all problems
-with their locations. It also checks a policy file, or a file of tokens or endpoints, on its own; whether its rules match the
-services of a host is then not checked.
+with their locations. It also checks a policy file, or a file of tokens, endpoints or policy tests, on its own; whether its rules
+match the services of a host is then not checked.
 
 It exits with 3 if there are problems. --strict turns warnings into problems. -o github prints annotations for a pull
 request, with paths relative to the current directory.`,
@@ -113,6 +113,9 @@ func (c *validateCommand) check(ctx context.Context, file string) (checked, erro
 		return checkTokens(file, data), nil
 	case endpointFile:
 		return checkEndpoints(file, data), nil
+	case policyTestFile:
+		_, problems := config.DecodePolicyTest(file, data, os.LookupEnv)
+		return checked{file, "policy tests, checked without their rules", problems}, nil
 	case manifestFile: // with all that belongs to it
 	}
 	set, err := files.Through(ctx, new(files.Gate), func(at func(string)) (*config.Set, error) {
@@ -178,6 +181,7 @@ const (
 	policyFile
 	tokenFile
 	endpointFile
+	policyTestFile
 )
 
 // kindOf recognizes a file by its top-level keys. An unrecognized one is checked as a manifest.
@@ -193,6 +197,8 @@ func kindOf(top config.Outline) fileKind {
 		return policyFile
 	case slices.Contains(top.Keys, "endpoints"):
 		return endpointFile
+	case slices.Contains(top.Keys, "cases"):
+		return policyTestFile
 	}
 	return manifestFile
 }

@@ -1,0 +1,92 @@
+package cli
+
+import (
+	"encoding/xml"
+	"io"
+	"strconv"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/policytest"
+)
+
+// A report in the XML format of JUnit, as CI systems read it.
+type (
+	junitReport struct {
+		XMLName  xml.Name     `xml:"testsuites"`
+		Tests    int          `xml:"tests,attr"`
+		Failures int          `xml:"failures,attr"`
+		Errors   int          `xml:"errors,attr"`
+		Suites   []junitSuite `xml:"testsuite"`
+	}
+	junitSuite struct {
+		Name     string      `xml:"name,attr"`
+		File     string      `xml:"file,attr"`
+		Tests    int         `xml:"tests,attr"`
+		Failures int         `xml:"failures,attr"`
+		Errors   int         `xml:"errors,attr"`
+		Time     string      `xml:"time,attr"`
+		Cases    []junitCase `xml:"testcase"`
+	}
+	junitCase struct {
+		Name      string        `xml:"name,attr"`
+		Class     string        `xml:"classname,attr"`
+		File      string        `xml:"file,attr"`
+		Line      int           `xml:"line,attr,omitempty"`
+		Time      string        `xml:"time,attr"`
+		Failure   *junitTrouble `xml:"failure"`
+		Error     *junitTrouble `xml:"error"`
+		SystemOut string        `xml:"system-out,omitempty"`
+	}
+	junitTrouble struct {
+		Message string `xml:"message,attr"`
+		Text    string `xml:",chardata"`
+	}
+)
+
+func writeJUnit(w io.Writer, suites []policytest.Suite) error {
+	report := junitReport{}
+	for i := range suites {
+		s := newJUnitSuite(&suites[i])
+		report.Tests, report.Failures, report.Errors = report.Tests+s.Tests, report.Failures+s.Failures, report.Errors+s.Errors
+		report.Suites = append(report.Suites, s)
+	}
+	if _, err := io.WriteString(w, xml.Header); err != nil {
+		return err
+	}
+	e := xml.NewEncoder(w)
+	e.Indent("", "  ")
+	if err := e.Encode(report); err != nil {
+		return err
+	}
+	_, err := io.WriteString(w, "\n")
+	return err
+}
+
+func newJUnitSuite(s *policytest.Suite) junitSuite {
+	suite := junitSuite{Name: s.File, File: s.File, Failures: s.Failed()}
+	took := 0.0
+	for i := range s.Cases {
+		t := &s.Cases[i]
+		took += t.TookMS
+		suite.Cases = append(suite.Cases, junitCase{
+			Name: t.Name, Class: s.File, File: s.File, Line: t.Line, Time: seconds(t.TookMS), Failure: trouble(t.Failures), SystemOut: t.Seen.String(),
+		})
+	}
+	if len(s.Problems) > 0 { // the cases did not run
+		suite.Errors = 1
+		suite.Cases = append(suite.Cases, junitCase{
+			Name: "the files", Class: s.File, File: s.File, Line: s.Problems[0].Line, Time: seconds(0), Error: trouble(s.Problems),
+		})
+	}
+	suite.Tests, suite.Time = len(suite.Cases), seconds(took)
+	return suite
+}
+
+func trouble(problems config.Problems) *junitTrouble {
+	if len(problems) == 0 {
+		return nil
+	}
+	return &junitTrouble{Message: problems[0].Message, Text: problems.Error()}
+}
+
+func seconds(ms float64) string { return strconv.FormatFloat(ms/1000, 'f', 3, 64) }

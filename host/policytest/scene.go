@@ -1,0 +1,151 @@
+package policytest
+
+import (
+	"cmp"
+	"context"
+	"slices"
+	"strings"
+	"sync"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/discovery"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire/client"
+	"github.com/easymicro/easymicro/wire/code"
+)
+
+// scene is a case under one set of rules, inside a bubble of synctest.
+type scene struct {
+	rules    *policies.Snapshot
+	steps    []*step
+	virtual  time.Duration
+	met      map[string]uint64 // decisions by rule
+	answered sync.WaitGroup
+	ended    sync.WaitGroup // handlers may run on after the answer
+}
+
+// result is the outcome of a call.
+type result struct {
+	code   code.Code
+	rule   string // that refused it
+	shadow []string
+}
+
+// newResult returns the result of a call that ends with err. would are refusals that were not enforced.
+func newResult(err error, would ...policies.ShadowRefusal) result {
+	var r result
+	if e := code.From(err); e != nil {
+		r.code = e.Code
+		if e.Own() {
+			r.rule = bare(e.Rule)
+		}
+	}
+	for _, w := range would {
+		r.shadow = append(r.shadow, bare(w.Rule))
+	}
+	return r
+}
+
+// bare returns a rule without its revision.
+func bare(label string) string {
+	name, _, _ := strings.Cut(label, "@")
+	return name
+}
+
+// play carries out the calls of a case under the rules.
+func play(ctx context.Context, r *ruleset, c *config.TestCase, assume string, now time.Time) (*scene, error) {
+	if !c.At.IsZero() {
+		now = c.At
+	}
+	time.Sleep(time.Until(now)) // the clock of a bubble starts in the year 2000
+	s := &scene{met: make(map[string]uint64)}
+	o := r.options
+	o.Revision, o.Pool = 1, new(client.Pool)
+	targets := slices.Clone(r.methods)
+	for i := range c.Calls {
+		to, err := r.resolve(c.Calls[i].To)
+		st := newStep(&c.Calls[i], to)
+		st.absent = err != nil // of the older set
+		s.steps = append(s.steps, st)
+		if to.upstream != nil {
+			end, err := subscribe(o.Pool, to)
+			if err != nil {
+				return nil, err
+			}
+			defer end()
+		} else if err == nil && !slices.Contains(targets, to.Target) {
+			targets = append(targets, to.Target)
+		}
+	}
+	var err error
+	if s.rules, err = policies.Compile(r.assuming(assume), targets, nil, o); err != nil {
+		return nil, err
+	}
+	s.rules.Activate()
+	began := time.Now()
+	for i := 0; i < len(s.steps); {
+		next := i + 1
+		for next < len(s.steps) && s.steps[next].Together {
+			next++
+		}
+		s.group(ctx, s.steps[i:next])
+		i = next
+	}
+	s.virtual = time.Since(began)
+	s.ended.Wait()
+	s.rules.Decisions(func(rule string, _ config.Kind, _, _ string, n uint64) { s.met[rule] += n })
+	return s, nil
+}
+
+// subscribe adds the endpoints of an upstream to a pool, and returns what ends it.
+func subscribe(pool *client.Pool, to destination) (end func(), err error) {
+	resolver, err := discovery.Static(to.endpoints...)
+	if err != nil {
+		return nil, err
+	}
+	l := pool.Subscribe(client.Lookup{Resolver: resolver, Upstream: to.upstream.Name, Service: to.Service})
+	synctest.Wait()
+	return l.Close, nil
+}
+
+// start is the start of a call, after that of its group.
+type start struct {
+	after  time.Duration
+	step   *step
+	number int
+}
+
+// group carries out steps that begin together, and returns once all calls are answered. Calls that begin at the same time do so
+// in the order of the steps, and after the calls that end at that time: every run has the same outcome.
+func (s *scene) group(ctx context.Context, steps []*step) {
+	var starts []start
+	var until time.Duration
+	for _, st := range steps {
+		after, over := st.After.Std(), st.Over.Std()
+		until = max(until, after+over)
+		for i := range st.Count {
+			starts = append(starts, start{after + time.Duration(float64(over)*float64(i)/float64(st.Count)), st, i})
+		}
+	}
+	slices.SortStableFunc(starts, func(a, b start) int { return cmp.Compare(a.after, b.after) })
+	began := time.Now()
+	for _, call := range starts {
+		time.Sleep(call.after - time.Since(began))
+		synctest.Wait()
+		s.answered.Add(1)
+		s.ended.Go(func() { call.step.call(ctx, s, call.number) })
+	}
+	time.Sleep(until - time.Since(began))
+	s.answered.Wait()
+}
+
+// tally counts the results of all steps.
+func (s *scene) tally() Tally {
+	t := newTally()
+	for _, st := range s.steps {
+		t.count(st.results)
+	}
+	return t
+}
