@@ -22,7 +22,7 @@ func testEnv(name string) (string, bool) {
 	return value, ok
 }
 
-// decodeAny decodes by the name of the file: policies (the default), manifest-… or tokens-….
+// decodeAny decodes by the name of the file: policies (the default), manifest-…, tokens-… or policytest-….
 func decodeAny(t *testing.T, path string) config.Problems {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -37,6 +37,11 @@ func decodeAny(t *testing.T, path string) config.Problems {
 func decodeSet(name string, data []byte) (*config.Set, config.Problems) {
 	set := &config.Set{}
 	var problems config.Problems
+	if strings.HasPrefix(name, "policytest-") {
+		set.Manifest, _ = config.DecodeManifest("around.yaml", []byte("services: []"), nil)
+		_, problems = config.DecodePolicyTest(name, data, testEnv)
+		return set, problems
+	}
 	around := "services: [{name: Arith, handler: samples.arith}]\nauth: {identify: [token], tokens: {file: t.yaml}}"
 	if strings.HasPrefix(name, "manifest-") {
 		set.Manifest, problems = config.DecodeManifest(name, data, testEnv)

@@ -25,7 +25,7 @@ func FuzzDecode(f *testing.F) {
 	}
 	f.Fuzz(func(t *testing.T, data []byte) {
 		start := time.Now()
-		for _, name := range []string{"manifest-x.yaml", "rules.yaml", "tokens-x.yaml"} {
+		for _, name := range []string{"manifest-x.yaml", "rules.yaml", "tokens-x.yaml", "policytest-x.yaml"} {
 			set, problems := decodeSet(name, data)
 			for _, p := range problems {
 				if p.File == name && (p.Line < 1 || p.Column < 1) {

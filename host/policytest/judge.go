@@ -96,7 +96,7 @@ func (j *judge) outcome(path string, want *config.TestOutcome, seen *Tally) {
 		case listed && n != got:
 			j.fail(path+"."+c.String(), seen, "want %d, got %d", n, got)
 		case !listed && codes != nil && got > 0:
-			j.fail(path, seen, "%d calls end with %s, which is not expected", got, c)
+			j.fail(path, seen, "%s with %s, which is not expected", ends(got), c)
 		}
 	}
 	if len(want.By) > 0 {
@@ -149,4 +149,11 @@ func calls(n int) string {
 		return "1 call"
 	}
 	return fmt.Sprintf("%d calls", n)
+}
+
+func ends(n int) string {
+	if n == 1 {
+		return "1 call ends"
+	}
+	return calls(n) + " end"
 }
