@@ -95,8 +95,9 @@ func (v validator) validate(doc any) error {
 		return v.policies.Validate(doc)
 	case tests:
 		return v.tests.Validate(doc)
+	default:
+		return v.manifest.Validate(doc)
 	}
-	return v.manifest.Validate(doc)
 }
 
 // read is a YAML file as an editor's language server sees it: timestamps and merge keys are nothing special.

@@ -53,7 +53,7 @@ func Spawn(ctx context.Context, o *Options, each func(*Suite)) error {
 	if err != nil {
 		return err
 	}
-	cmd := exec.CommandContext(ctx, self, childArgument)
+	cmd := exec.CommandContext(ctx, self, childArgument) //nolint:gosec // it is this program
 	var crash bytes.Buffer
 	cmd.Stdin, cmd.Stderr = bytes.NewReader(request), &crash
 	out, err := cmd.StdoutPipe()

@@ -64,17 +64,23 @@ func play(ctx context.Context, r *ruleset, c *config.TestCase, assume string, no
 	o := r.options
 	o.Revision, o.Pool = 1, new(client.Pool)
 	targets := slices.Clone(r.methods)
+	var lookups []*client.Subscription
+	defer func() {
+		for _, l := range lookups {
+			l.Close()
+		}
+	}()
 	for i := range c.Calls {
 		to, err := r.resolve(c.Calls[i].To)
 		st := newStep(&c.Calls[i], to)
 		st.absent = err != nil // of the older set
 		s.steps = append(s.steps, st)
 		if to.upstream != nil {
-			end, err := subscribe(o.Pool, to)
+			l, err := subscribe(o.Pool, to)
 			if err != nil {
 				return nil, err
 			}
-			defer end()
+			lookups = append(lookups, l)
 		} else if err == nil && !slices.Contains(targets, to.Target) {
 			targets = append(targets, to.Target)
 		}
@@ -99,15 +105,15 @@ func play(ctx context.Context, r *ruleset, c *config.TestCase, assume string, no
 	return s, nil
 }
 
-// subscribe adds the endpoints of an upstream to a pool, and returns what ends it.
-func subscribe(pool *client.Pool, to destination) (end func(), err error) {
+// subscribe adds the endpoints of an upstream to a pool.
+func subscribe(pool *client.Pool, to destination) (*client.Subscription, error) {
 	resolver, err := discovery.Static(to.endpoints...)
 	if err != nil {
 		return nil, err
 	}
 	l := pool.Subscribe(client.Lookup{Resolver: resolver, Upstream: to.upstream.Name, Service: to.Service})
 	synctest.Wait()
-	return l.Close, nil
+	return l, nil
 }
 
 // start is the start of a call, after that of its group.
