@@ -6,6 +6,7 @@ import (
 	"strings"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/policies/limit"
 )
 
 // Baseline decides on calls as the rules of an earlier snapshot would have, to compare a new snapshot with it. It has the
@@ -16,6 +17,9 @@ type Baseline struct {
 	callers bool             // are identified in another way
 	changed map[pair]bool    // of next, under all names that a refusal can have
 	heirs   map[string]*rule // of next, by the rule of old that applies to the same calls
+
+	outgoing map[*store]map[*limit.Breaker]bool // breakers of rules for calls to upstreams, and whether each was open before
+	learned  []*rule                            // for calls to upstreams, of both sides, whose breaker or timeout differs
 }
 
 // pair is one kind of a rule.
@@ -91,20 +95,106 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 		return nil, err
 	}
 	for _, r := range b.rules.rules {
-		r.copyState(old.byName[r.name], b.heirs[r.name])
-		if before != nil && before.rules.byName[r.name] != nil && r.limiter != nil && before.rules.byName[r.name].limiter != nil {
-			r.limiter = before.rules.byName[r.name].limiter.Copy()
+		was := old.byName[r.name]
+		r.copyState(was, b.heirs[r.name])
+		breakers := was.store
+		if before != nil {
+			if earlier := before.rules.byName[r.name]; earlier != nil {
+				if r.limiter != nil && earlier.limiter != nil {
+					r.limiter = earlier.limiter.Copy()
+				}
+				if earlier.breaker != nil {
+					breakers = earlier.store // those in force may be open because of the earlier edit
+				}
+			}
 		}
+		r.copyBreakers(breakers)
 	}
+	b.noteOutgoing(old, was, before)
 	return b, nil
 }
 
-// restore gives the rate limits of s, whose rules are those of the baseline again, the tokens of the baseline.
+// noteOutgoing keeps which breakers of calls to upstreams are open before the edit, and which rules may open others.
+func (b *Baseline) noteOutgoing(old *Snapshot, was map[*rule]*rule, before *Baseline) {
+	for _, r := range b.next.rules {
+		w := was[r]
+		for _, kind := range [...]config.Kind{config.KindCircuitBreaker, config.KindTimeout} {
+			if r.clientSide() && r.enforced && slices.Contains(r.config.Kinds(), kind) && (w == nil || !config.Same(w.config, r.config, kind)) {
+				b.learned = append(b.learned, r)
+			}
+		}
+	}
+	if before != nil {
+		b.outgoing, b.learned = before.outgoing, append(b.learned, before.learned...)
+		return
+	}
+	b.outgoing = make(map[*store]map[*limit.Breaker]bool)
+	for _, r := range old.rules {
+		if !r.clientSide() || r.breaker == nil {
+			continue
+		}
+		open := make(map[*limit.Breaker]bool)
+		for _, of := range r.store.breakersOf(&r.added, nil) {
+			open[of.Breaker] = !of.IsClosed()
+		}
+		b.outgoing[r.store] = open
+	}
+}
+
+// restore gives the rules of s, which are those of the baseline again, its tokens, and closes the breakers that would not have opened
+// under it.
 func (b *Baseline) restore(s *Snapshot) {
 	for _, r := range b.rules.rules {
-		if to := s.byName[r.name]; r.limiter != nil && to != nil && to.limiter != nil && slices.Equal(to.key, r.key) && to.limits == r.limits {
-			to.limiter.Restore(r.limiter.Copy())
+		to := s.byName[r.name]
+		if to == nil {
+			continue
 		}
+		if r.limiter != nil && to.limiter != nil && slices.Equal(to.key, r.key) && to.limits == r.limits {
+			to.limiter.Restore(r.limiter)
+		}
+		if r.breaker != nil && to.breaker != nil {
+			closeBreakers(to.store, func(key breakerKey, _ *limit.Breaker) bool {
+				r.store.mu.Lock()
+				defer r.store.mu.Unlock()
+				of := r.store.breakers[key]
+				return of != nil && of.IsClosed()
+			})
+		}
+	}
+	for _, r := range s.rules {
+		open, known := b.outgoing[r.store]
+		if !known || r.breaker == nil {
+			continue
+		}
+		closeBreakers(r.store, func(key breakerKey, of *limit.Breaker) bool {
+			return !open[of] && slices.ContainsFunc(b.learned, func(by *rule) bool {
+				return by.breaker != nil && by.name == r.name || by.timeout > 0 && matchesAny(by.upstreams, key.upstream)
+			})
+		})
+	}
+}
+
+// closeBreakers closes those of the breakers of a rule that which selects.
+func closeBreakers(st *store, which func(breakerKey, *limit.Breaker) bool) {
+	var list []*limit.Breaker
+	add := func(key breakerKey, b *limit.Breaker) {
+		if !b.IsClosed() && which(key, b) {
+			list = append(list, b)
+		}
+	}
+	st.mu.Lock()
+	for key, b := range st.breakers {
+		add(key, b)
+	}
+	for upstream, endpoints := range st.endpoints {
+		for _, b := range endpoints.All() {
+			add(breakerKey{scope: config.ScopeEndpoint, upstream: upstream}, b)
+		}
+	}
+	st.mu.Unlock()
+	for _, b := range list {
+		b.Close("the edit under which it opened was rolled back")
+		b.Notify()
 	}
 }
 

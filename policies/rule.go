@@ -81,12 +81,16 @@ func (r *rule) copyState(of, live *rule) {
 		r.limiter = of.limiter.Copy()
 		r.limiter.SetLimits(r.limits) // those of a later edit apply already
 	}
+}
+
+// copyBreakers gives r, which is not in force, breakers that are open if those of a store are.
+func (r *rule) copyBreakers(of *store) {
 	if r.breaker == nil {
 		return
 	}
-	of.store.mu.Lock()
-	before := maps.Clone(of.store.breakers)
-	of.store.mu.Unlock()
+	of.mu.Lock()
+	before := maps.Clone(of.breakers)
+	of.mu.Unlock()
 	for key, was := range before {
 		b := r.store.breakers[key]
 		if b == nil { // of a method that calls have found

@@ -177,6 +177,19 @@ func (b *Breaker) SetSettings(r *BreakerSettings) {
 	}
 }
 
+// Close closes the breaker for a reason, and forgets what it has counted. The caller calls Notify once it holds no lock.
+func (b *Breaker) Close(why string) {
+	fresh := newBreakerCore(b, b.settings.Load())
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	if b.phase.Load() == phaseClosed {
+		return
+	}
+	b.core.Store(fresh)
+	b.openUntil.Store(0)
+	b.record(phaseClosed, why)
+}
+
 // CopyPhase makes b, which is new, open or half-open if o is.
 func (b *Breaker) CopyPhase(o *Breaker) {
 	o.mu.Lock()

@@ -125,6 +125,9 @@ func (b *bucket) giveBack() {
 	}
 }
 
+// setLevel sets the number of tokens, at least none, at the time of the latest call.
+func (b *bucket) setLevel(level int64) { b.taken = b.available - max(level, 0) }
+
 // setRate changes the rate and keeps the level, debt included, up to the new burst. The started tick counts too: a slow
 // limit that is edited often would never get a token otherwise.
 func (b *bucket) setRate(rate Rate) {

@@ -3,6 +3,7 @@ package limit
 import (
 	"container/heap"
 	"fmt"
+	"math"
 	"time"
 )
 
@@ -115,10 +116,13 @@ func (l *Limiter) overflowed(now time.Time) {
 	})
 }
 
-// GiveBack undoes a Take from a bucket of the limiter.
+// GiveBack undoes a Take from a bucket of the limiter, unless it was moved to another or replaced meanwhile.
 func (l *Limiter) GiveBack(b *Bucket) {
 	l.Lock()
 	defer l.Unlock()
+	if b != l.shared && b != l.buckets[b.key] {
+		return
+	}
 	now := time.Now()
 	b.at(now).giveBack()
 	if b.index >= 0 {
@@ -145,37 +149,73 @@ func (l *Limiter) SetLimits(limits RateLimits) {
 	}
 }
 
-// Copy returns a limiter with copies of the buckets, without their debts. It reports no events.
+// copyAtOnce bounds the buckets that are copied while calls wait for the lock.
+const copyAtOnce = 256
+
+// Copy returns a limiter with copies of the buckets, without their debts. It reports no events. Calls go on meanwhile: a few that are
+// made while it ends may be missing.
 func (l *Limiter) Copy() *Limiter {
+	l.Lock()
+	c := &Limiter{notifier: notifier{notify: func(Event) {}}, limits: l.limits}
+	if l.buckets != nil {
+		c.buckets = make(map[string]*Bucket)
+	}
+	l.Unlock()
+	for range 2 { // the first round allocates, the second takes over what calls have changed meanwhile
+		l.copyBuckets(c)
+	}
+	heap.Init(&c.full)
 	l.Lock()
 	defer l.Unlock()
 	now := time.Now()
-	c := &Limiter{notifier: notifier{notify: func(Event) {}}, limits: l.limits, shared: l.shared.copy(now), full: make(byFull, len(l.full))}
-	if l.buckets != nil {
-		c.buckets = make(map[string]*Bucket, len(l.buckets))
-	}
-	for i, b := range l.full {
-		c.full[i] = b.copy(now)
-		c.buckets[b.key] = c.full[i]
-	}
+	c.shared = &Bucket{bucket: newBucket(c.limits.Rate, now), index: -1}
+	c.shared.setLevel(l.shared.at(now).level())
 	return c
 }
 
-// copy returns a bucket with the tokens of b, at least none.
-func (b *Bucket) copy(now time.Time) *Bucket {
-	c := &Bucket{bucket: newBucket(b.rate, now), key: b.key, full: b.full, index: b.index}
-	c.taken = b.rate.Burst - max(b.at(now).level(), 0)
-	return c
+// copyBuckets gives c the tokens of each key. It begins with the last buckets of the heap, since those that calls change move to the
+// front.
+func (l *Limiter) copyBuckets(c *Limiter) {
+	type state struct {
+		key   string
+		level int64
+		full  time.Time
+	}
+	var part [copyAtOnce]state
+	for end := math.MaxInt; end > 0; {
+		l.Lock()
+		now := time.Now()
+		end = min(end, len(l.full))
+		begin := max(end-copyAtOnce, 0)
+		some := part[:end-begin]
+		for i, b := range l.full[begin:end] {
+			some[i] = state{b.key, b.at(now).level(), b.full}
+		}
+		l.Unlock()
+		for i := range some {
+			b := c.buckets[some[i].key]
+			if b == nil {
+				b = &Bucket{bucket: newBucket(c.limits.Rate, now), key: some[i].key, index: len(c.full)}
+				c.buckets[b.key] = b
+				c.full = append(c.full, b)
+			}
+			b.full = some[i].full
+			b.at(now).setLevel(some[i].level)
+		}
+		end = begin
+	}
 }
 
-// Restore replaces the buckets by those of a Copy, which must not be used any more.
-func (l *Limiter) Restore(c *Limiter) {
+// Restore moves the buckets of another limiter, which is no longer asked and gets full ones, to l.
+func (l *Limiter) Restore(from *Limiter) {
+	fresh := NewLimiter(from.limits, from.buckets != nil, func(Event) {})
+	from.Lock()
+	shared, buckets, full := from.shared, from.buckets, from.full
+	from.shared, from.buckets, from.full = fresh.shared, fresh.buckets, nil
+	from.Unlock()
 	l.Lock()
 	defer l.Unlock()
-	for _, b := range l.full {
-		b.index = -1 // a call may give back to it
-	}
-	l.shared, l.buckets, l.full = c.shared, c.buckets, c.full
+	l.shared, l.buckets, l.full = shared, buckets, full
 }
 
 // LimiterStats is the state of a limiter.

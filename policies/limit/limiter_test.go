@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -90,4 +91,96 @@ func TestATokenThatIsGivenBackMakesRoomForAnotherKey(t *testing.T) {
 			t.Errorf("%+v: only b had to share", n)
 		}
 	})
+}
+
+// fill makes a limiter with some keys, each of which has taken a token.
+func fill(keys int) *Limiter {
+	l := NewLimiter(RateLimits{Rate: NewRate(1, time.Hour, 5), MaxKeys: 2 * keys}, true, func(Event) {})
+	for i := range keys {
+		take(l, fmt.Sprint("c", i))
+	}
+	return l
+}
+
+func TestACopyHasTheTokensOfEachKeyAndOfCallsMeanwhile(t *testing.T) {
+	const keys = 10*copyAtOnce + 7
+	l := fill(keys)
+	stop, taking := make(chan struct{}), new(sync.WaitGroup)
+	for range 4 {
+		taking.Go(func() {
+			for i := 0; ; i = (i + 7) % keys {
+				select {
+				case <-stop:
+					return
+				default:
+				}
+				take(l, fmt.Sprint("c", i))
+				l.Lock()
+				b := l.buckets["c1"]
+				l.Unlock()
+				l.GiveBack(b) // moves it to the front of the heap
+			}
+		})
+	}
+	l.Copy()
+	close(stop)
+	taking.Wait()
+	c := l.Copy()
+	for i := range keys {
+		key := []byte(fmt.Sprint("c", i))
+		if got, want := c.Level(key), l.Level(key); got != want {
+			t.Fatalf("%s: %d tokens, want %d", key, got, want)
+		}
+	}
+	if len(c.full) != keys {
+		t.Errorf("%d buckets", len(c.full))
+	}
+	for i, b := range c.full {
+		if b.index != i || i > 0 && c.full.Less(i, (i-1)/2) {
+			t.Fatalf("the heap is out of order at %d", i)
+		}
+	}
+}
+
+func TestWhatIsGivenBackAfterARestoreIsLost(t *testing.T) {
+	l, c := fill(3), fill(2)
+	taken, moved := l.buckets["c1"], c.buckets["c1"]
+	l.Restore(c)
+	l.GiveBack(taken)
+	c.GiveBack(moved)
+	if got := l.Level([]byte("c1")); got != 4 {
+		t.Errorf("%d tokens, want 4", got)
+	}
+	if got := c.Level([]byte("c1")); got != 5 {
+		t.Errorf("%d tokens are left, want those of a full bucket", got)
+	}
+	if n := l.Stats().Keys; n != 2 {
+		t.Errorf("%d keys, want 2", n)
+	}
+}
+
+// The longest wait for the lock while a limiter of many keys is copied.
+func BenchmarkWaitWhileAMillionKeysAreCopied(b *testing.B) {
+	l := fill(1_000_000)
+	var longest time.Duration
+	for b.Loop() {
+		done := make(chan struct{})
+		go func() {
+			defer close(done)
+			l.Copy()
+		}()
+		for copying := true; copying; {
+			select {
+			case <-done:
+				copying = false
+			default:
+				began := time.Now()
+				l.Lock()
+				l.Unlock() //nolint:staticcheck // only the wait counts
+				longest = max(longest, time.Since(began))
+				time.Sleep(100 * time.Microsecond) // as calls that come one by one
+			}
+		}
+	}
+	b.ReportMetric(float64(longest.Microseconds()), "longest-µs")
 }
