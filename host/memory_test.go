@@ -46,7 +46,13 @@ func remembered(t *testing.T) (h *hosttest.Host, p *plant, restart func() *hostt
 // markGood marks revisions of a host that is stopped, as if each had been in force for long enough.
 func markGood(t *testing.T, dir string, revisions ...int) {
 	t.Helper()
-	s, err := state.Open(filepath.Join(dir, "state"), "test")
+	markGoodIn(t, filepath.Join(dir, "state"), revisions...)
+}
+
+// markGoodIn is markGood for a state directory.
+func markGoodIn(t *testing.T, dir string, revisions ...int) {
+	t.Helper()
+	s, err := state.Open(dir, "test")
 	must(t, err)
 	s.History(1000)
 	for _, n := range revisions {

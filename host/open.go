@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -77,6 +78,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.calls = &calls{core: c, recorder: recorder}
 	h.adminHost = &adminHost{core: c, started: time.Now(), applier: h.applier, reloads: h.reloads, overrides: &overrides{reloads: h.reloads}, recorder: recorder}
 	gateways := &gateways{core: c, calls: h.calls, admin: h.adminHost, pprof: set.Manifest.Admin.PProf}
+	h.applier.rollbacks.gateway = func(g *generation) (*gateway.Gateway, error) { return gateways.newGateway(g, wire.Limits{}) }
 	h.listeners = listen.New(listen.Options{
 		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,
 		Calls: h.calls, Gateway: gateways.gateway, Failed: h.fail,

@@ -9,6 +9,10 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/gateway"
+	"github.com/easymicro/easymicro/host/outgoing"
+	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/policies"
 )
 
 // errSuperseded is the error of undoing an edit that another one has replaced.
@@ -22,6 +26,7 @@ type rollbacks struct {
 	*applier
 	baseline *generation // the last whose own window ended well; nil: the one in force; guarded by applying
 	held     atomic.Pointer[heldFiles]
+	gateway  func(*generation) (*gateway.Gateway, error) // makes one, to ask where requests lead
 }
 
 // heldFiles are files in place of which something else was put in force: they are not applied unless they change, or by force.
@@ -46,6 +51,10 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		baseline = prev
 	}
 	r.baseline = next
+	if prev == nil {
+		baseline = r.lastGood(next)
+		prev = baseline
+	}
 	if prev == nil || from.undoes != nil {
 		return nil
 	}
@@ -64,7 +73,7 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	var w *window
 	err := contain(func() (err error) {
 		changes := next.changes
-		if baseline != prev {
+		if baseline != prev || from.source == SourceStart {
 			changes = config.Diff(baseline.set, next.set)
 		}
 		w, err = openWindow(baseline, next, changes, before, settings, r.metrics)
@@ -85,11 +94,56 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	if before != nil {
 		w.chain = before.chain.after(before, now)
 	}
-	if from.fromFiles() {
+	if from.fromFiles() || from.source == SourceStart {
 		w.hash = next.set.DesiredHash()
+	}
+	if from.source == SourceStart {
+		r.log.Info("the start is observed like an edit of the last good set", "revision", next.revision, "last_good", baseline.revision)
 	}
 	next.window.Store(w)
 	return w
+}
+
+// lastGood returns the generation of the last good set, to compare a start with it; nil if there is none, or if it is what starts. Its
+// services are those of the start that it has, too, and it is never in force.
+func (r *rollbacks) lastGood(next *generation) (g *generation) {
+	if r.memory == nil || next.set.Replaces != "" {
+		return nil
+	}
+	err := contain(func() error {
+		set, revision, err := standIns{r.memory.store, r.memory.source}.newest(next.set)
+		if set == nil {
+			return err
+		}
+		good := &generation{revision: revision, set: set, out: outgoing.Connections{Set: set}, identity: newIdentity(set, r.name)}
+		for i := range set.Manifest.Services {
+			cfg := &set.Manifest.Services[i]
+			for _, s := range next.services {
+				if s.Config.Name == cfg.Name && s.Config.Handler == cfg.Handler {
+					good.routes.Services = append(good.routes.Services, route.NewService(cfg, s.instance.service, &s.instance.RefCount))
+				}
+			}
+		}
+		o := compileOptions(set, r.name)
+		o.Revision = revision
+		if good.policies, err = policies.Compile(set.Rules, good.routes.Targets(), nil, o); err != nil {
+			return err
+		}
+		good.routes.Bind(good.policies, r.metrics)
+		r.metrics.Retain(next.routes.Serves) // nothing is counted for its methods
+		gw, err := r.gateway(good)
+		if err != nil {
+			return err
+		}
+		good.gateways = map[string]*gateway.Gateway{"": gw}
+		g = good
+		return nil
+	})
+	if err != nil {
+		r.logInternal(err)
+		r.log.Warn("the start is not observed, and will not be rolled back: the last good set cannot be used", "error", firstProblem(err))
+	}
+	return g
 }
 
 // follow judges an edit until its window is over, and undoes it if there is evidence against it.

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
@@ -416,4 +417,77 @@ func TestARestartKeepsToARollback(t *testing.T) {
 	if status, _ := h.Admin.Status(t.Context()); !status.Policies.InSync {
 		t.Errorf("status %+v", status.Policies)
 	}
+}
+
+// A set that was put in place of the last good one while the host was down is judged like an edit.
+func TestAStartWithAnotherSetThanTheLastGoodOneIsObserved(t *testing.T) {
+	for name, tt := range map[string]struct {
+		edit func(dir string)
+		want string // what did harm; empty: it is kept
+	}{
+		"a limit": {func(dir string) { writeFile(t, filepath.Join(dir, policyFile), rule(1)) }, "arith-mul refused "},
+		"an exposed list": {func(dir string) {
+			replaceIn(t, filepath.Join(dir, "easymicro.yaml"), "test.arith", "test.arith, methods: {expose: [Div]}")
+		}, "services and routes turned away "},
+		"harmless": {func(dir string) { writeFile(t, filepath.Join(dir, policyFile), rule(9999)) }, ""},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			dir, start := restartable(t)
+			h := start()
+			h.Stop()
+			markGoodIn(t, stateDirOf(t, dir), 1)
+			h = start()
+			if status(t, h).Policies.Observed != nil {
+				t.Error("a start with the last good set is observed")
+			}
+			h.Stop()
+			tt.edit(dir)
+			h = start()
+			o := status(t, h).Policies.Observed
+			if o == nil || o.Revision != 3 || o.Baseline != 1 {
+				t.Fatalf("observed %+v, want r3 beside r1", o)
+			}
+			f := startFlow(t, h, 3, "Mul")
+			if tt.want == "" {
+				if r := settled(t, h, 3); r.Verdict != admin.VerdictKept {
+					t.Errorf("r3 %s %q", r.Result, r.Verdict)
+				}
+				return
+			}
+			r := h.Revision()
+			for ; r.Source != host.SourceAutoRollback; r = h.Revision() { //nolint:revive // the start comes first
+			}
+			if !strings.Contains(r.Why, "r3 rolled back: "+tt.want) || !strings.Contains(r.Why, " that r1 let through") || r.Pinned == "" {
+				t.Errorf("%q, pinned to %q", r.Why, r.Pinned)
+			}
+			before := f.ok.Load()
+			awaitThat(t, "calls after the rollback", func() bool { return f.ok.Load() > before+100 })
+			f.end()
+			h.Stop()
+			h = start() // it does not come back
+			list, err := h.Admin.Revisions(t.Context())
+			must(t, err)
+			if p := status(t, h).Policies; list[0].Result != host.ResultHeld || list[2].Result != host.ResultRolledBack || !strings.Contains(p.Held, "r3 rolled back: ") || p.Observed != nil {
+				t.Errorf("%+v", p)
+			}
+		})
+	}
+}
+
+// stateDirOf returns the host.state.dir of a restartable manifest.
+func stateDirOf(t *testing.T, dir string) string {
+	t.Helper()
+	text, err := os.ReadFile(filepath.Join(dir, "easymicro.yaml"))
+	must(t, err)
+	_, rest, _ := strings.Cut(string(text), "dir: ")
+	path, _, _ := strings.Cut(rest, "}")
+	return path
+}
+
+func replaceIn(t *testing.T, path, from, to string) {
+	t.Helper()
+	text, err := os.ReadFile(path)
+	must(t, err)
+	writeFile(t, path, strings.Replace(string(text), from, to, 1))
 }

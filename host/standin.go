@@ -55,6 +55,25 @@ func (s standIns) next(bad badFiles, tried map[string]bool) *config.Set {
 	return nil
 }
 
+// newest returns the newest good set, which a start with another one is compared with, and its revision; nil if there is none, or if
+// the process died under it.
+func (s standIns) newest(starts *config.Set) (set *config.Set, revision int, err error) {
+	source, ok := s.source.(keptLoader)
+	list := s.store.Good()
+	if !ok || len(list) == 0 || list[0].Hash == starts.Hash || s.store.Boot.Condemned(list[0].Hash) != nil {
+		return nil, 0, nil
+	}
+	texts, err := s.store.Texts(list[0].Files)
+	if err == nil {
+		set, err = source.LoadKept(texts)
+	}
+	if err != nil {
+		return nil, 0, err
+	}
+	set.Hash = list[0].Hash
+	return set, list[0].Number, nil
+}
+
 // firstProblem returns an error in one line.
 func firstProblem(err error) string {
 	var problems config.Problems

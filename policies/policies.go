@@ -63,7 +63,7 @@ type Options struct {
 	// Remote reports whether a service that is not a target may be called through Resolve; nil: none.
 	Remote func(service string) bool
 
-	// Restore holds the tokens that the rate limits of an earlier snapshot would have by now; nil: those of prev stay.
+	// Restore has the tokens and the breakers that the rules of an earlier snapshot would have by now; nil: those of prev stay.
 	Restore *Baseline
 
 	// Allowed are names and globs of the services that Remote can be true for, and of the upstreams that can be called then;

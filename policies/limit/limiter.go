@@ -156,11 +156,11 @@ const copyAtOnce = 256
 // made while it ends may be missing.
 func (l *Limiter) Copy() *Limiter {
 	l.Lock()
-	c := &Limiter{notifier: notifier{notify: func(Event) {}}, limits: l.limits}
-	if l.buckets != nil {
-		c.buckets = make(map[string]*Bucket)
-	}
+	c, keyed, keys := &Limiter{notifier: notifier{notify: func(Event) {}}, limits: l.limits}, l.buckets != nil, len(l.full)
 	l.Unlock()
+	if keyed {
+		c.buckets, c.full = make(map[string]*Bucket, keys), make(byFull, 0, keys)
+	}
 	for range 2 { // the first round allocates, the second takes over what calls have changed meanwhile
 		l.copyBuckets(c)
 	}
