@@ -78,7 +78,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 			return Attempt{}, ErrDraining
 		}
 		r := a.rejected(next.Hash, next.Files, from, err)
-		a.record(r, nil)
+		a.record(&r, nil)
 		return r, err
 	}
 	r := from.attempt(g, ResultApplied, begin)
@@ -98,7 +98,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		r.Changes = admin.Changes(g.changes.Few())
 		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
 	}
-	a.record(r, next)
+	a.record(&r, next)
 	if u := from.undoes; u != nil {
 		a.metrics.RolledBack()
 		a.memory.amend(u.window.next.revision, u.record)
@@ -190,9 +190,11 @@ func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation,
 		return nil, err
 	}
 	g := &generation{
-		revision: a.memory.number() + 1, set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name),
+		set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name),
 	}
-	if prev != nil {
+	if prev == nil {
+		g.revision = a.memory.number() + 1
+	} else {
 		g.revision = prev.revision + 1
 		g.changes, g.pending = config.Diff(prev.set, set), config.Diff(a.first, set).Pending()
 	}
@@ -283,16 +285,16 @@ func (a *applier) rejected(hash string, files []config.File, from trigger, err e
 	return r
 }
 
-// record keeps, logs and reports an attempt. set is the one that was applied.
-func (a *applier) record(r Attempt, set *config.Set) {
-	a.remember(&r, set)
+// record keeps, logs and reports an attempt, which gets a warning if it is not on disk. set is the one that was applied.
+func (a *applier) record(r *Attempt, set *config.Set) {
+	a.remember(r, set)
 	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(a.history.latest()), At: r.At})
-	if r.Source != SourceAutoRollback && !byCommand(&r) || r.MadeRevision() && a.rollbacks.held.Load() == nil {
+	if r.Source != SourceAutoRollback && !byCommand(r) || r.MadeRevision() && a.rollbacks.held.Load() == nil {
 		a.metrics.SetFilesAccepted(r.Result != ResultRejected && (set == nil || set.Fallback == ""))
 	}
-	a.logAttempt(r)
+	a.logAttempt(*r)
 	if a.onAttempt != nil {
-		a.onAttempt(r)
+		a.onAttempt(*r)
 	}
 }
 
@@ -312,8 +314,9 @@ func (a *applier) remember(r *Attempt, set *config.Set) {
 		keep = s.History
 	}
 	a.history.limit(keep)
-	a.memory.add(r, set, keep, observed)
+	lost := a.memory.add(r, set, keep, observed)
 	a.history.add(historyEntry{*r, set})
+	r.Warnings = append(slices.Clip(r.Warnings), lost...) // of the answer: status shows it for as long as it is true
 }
 
 // textsOf returns the texts of the files of a revision, by path.

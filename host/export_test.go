@@ -2,6 +2,7 @@ package host
 
 import (
 	"context"
+	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/host/admin"
@@ -48,6 +49,16 @@ func GoodAfter(h *Host, d time.Duration) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	m.good = d
+}
+
+// HoldState has the writes to the state directory of a host wait until release is called, as on a disk that hangs.
+func HoldState(h *Host) (release func()) {
+	held := make(chan struct{})
+	h.applier.memory.writer.writes <- &stateWrite{do: func() error {
+		<-held
+		return nil
+	}, done: make(chan error, 1)}
+	return sync.OnceFunc(func() { close(held) })
 }
 
 // Fault has rules panic, from the next set on.

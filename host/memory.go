@@ -2,16 +2,17 @@ package host
 
 import (
 	"cmp"
+	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"runtime/debug"
-	"strings"
 	"sync"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/state"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -27,6 +28,8 @@ const unproven = time.Hour
 // host goes on.
 type memory struct {
 	store  *state.Store
+	writer *stateWriter
+	reads  files.Gate
 	source Source
 	log    *slog.Logger
 	dir    string // as the manifest has it
@@ -36,14 +39,12 @@ type memory struct {
 	deadly string     // hash of the files under which the process died too often; empty: none
 
 	history *history // of the host
-	metrics *telemetry.Metrics
 
-	mu      sync.Mutex
-	good    time.Duration // how long a set must be in force to be good
-	ready   bool
-	closed  bool
-	window  *time.Timer
-	trouble string // why a write has failed since the last attempt; empty: none has
+	mu     sync.Mutex
+	good   time.Duration // how long a set must be in force to be good
+	ready  bool
+	closed bool
+	window *time.Timer
 }
 
 // openMemory opens the state directory of a manifest, and counts the previous process if it died. It returns nil if the manifest
@@ -64,6 +65,7 @@ func openMemory(set *config.Set, source Source, log *slog.Logger) (*memory, erro
 		_ = store.Close()
 		return nil, stateProblem(set, err)
 	}
+	m.writer = newStateWriter(s.Dir, log)
 	m.before = store.History(s.History)
 	for _, w := range store.Warnings() {
 		log.Warn("host.state: " + w)
@@ -200,7 +202,8 @@ func (m *memory) attach(h *history, metrics *telemetry.Metrics) {
 	if m == nil {
 		return
 	}
-	m.history, m.metrics = h, metrics
+	m.history = h
+	m.writer.metrics.Store(metrics)
 	h.restore(m.before)
 }
 
@@ -217,27 +220,32 @@ func (m *memory) try(set *config.Set) {
 	if m == nil {
 		return
 	}
-	n, err := m.store.Boot.Try(set.Hash, time.Now())
-	m.wrote(err)
+	n, now := 0, time.Now()
+	_ = m.writer.do(func() (err error) {
+		n, err = m.store.Boot.Try(set.Hash, now)
+		return err
+	})
 	if n > 1 {
 		m.log.Warn(fmt.Sprintf("try %d of %d of a set under which the process died", n, state.Tries), "hash", set.Hash)
 	}
 }
 
-// add keeps an attempt. set is the one that was applied; it is marked good after a while unless it is observed.
-func (m *memory) add(r *Attempt, set *config.Set, keep int, observed bool) {
+// add keeps an attempt, and returns a warning if a revision that it made is not on disk. set is the one that was applied; it is marked
+// good after a while unless it is observed.
+func (m *memory) add(r *Attempt, set *config.Set, keep int, observed bool) (lost config.Problems) {
 	if m == nil {
-		return
+		return nil
 	}
+	kept := *r
 	var texts map[string][]byte
 	if set != nil {
 		texts = set.Texts
 	}
-	m.mu.Lock()
-	m.trouble = ""
-	m.mu.Unlock()
+	m.writer.forgive()
 	if r.Result != ResultUnchanged {
-		m.wrote(m.store.Add(r, texts, keep))
+		if err := m.writer.do(func() error { return m.store.Add(&kept, texts, keep) }); err != nil && r.MadeRevision() {
+			lost = config.Problems{{Path: "host.state.dir", Message: fmt.Sprintf("r%d is not on disk: a start may forget it: %v", r.Number, err), Warning: true}}
+		}
 	}
 	if r.Source != SourceStart && r.Source != SourceFile {
 		m.audit(state.AuditEntry{
@@ -247,12 +255,13 @@ func (m *memory) add(r *Attempt, set *config.Set, keep int, observed bool) {
 	if set != nil {
 		m.runs(r.Number, set, observed)
 	}
+	return lost
 }
 
 // audit keeps an entry of the audit log.
 func (m *memory) audit(e state.AuditEntry) {
 	if m != nil {
-		m.wrote(m.store.Audit.Add(e))
+		_ = m.writer.do(func() error { return m.store.Audit.Add(e) })
 	}
 }
 
@@ -269,12 +278,16 @@ func (m *memory) serves(g *generation) {
 
 // runs records which set a ready host runs, and marks it good after a while, unless it is observed.
 func (m *memory) runs(number int, set *config.Set, observed bool) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if !m.ready || m.closed {
+	if !m.isReady() {
 		return
 	}
-	m.wroteLocked(m.store.Boot.Ready(set.Hash, time.Now()))
+	now := time.Now()
+	_ = m.writer.do(func() error { return m.store.Boot.Ready(set.Hash, now) })
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.closed {
+		return
+	}
 	if m.window != nil {
 		m.window.Stop()
 	}
@@ -283,10 +296,16 @@ func (m *memory) runs(number int, set *config.Set, observed bool) {
 	}
 }
 
+func (m *memory) isReady() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.ready && !m.closed
+}
+
 // amend changes the record of a revision.
 func (m *memory) amend(number int, change func(*Attempt)) {
 	if m != nil {
-		m.wrote(m.store.Amend(number, change))
+		_ = m.writer.do(func() error { return m.store.Amend(number, change) })
 	}
 }
 
@@ -299,34 +318,30 @@ func (m *memory) settled(number int, set *config.Set, verdict string) {
 		m.markGood(number, set, verdict)
 		return
 	}
+	_ = m.writer.do(func() error { return m.store.Boot.Survived(set.Hash) })
 	m.mu.Lock()
 	defer m.mu.Unlock()
 	if m.closed {
 		return
 	}
-	m.wroteLocked(m.store.Boot.Survived(set.Hash))
 	m.window = time.AfterFunc(unproven, func() { m.markGood(number, set, verdict) })
 }
 
 // markGood records that a revision was in force for long enough. A fallback has the hash of the files that it replaces, and a set
 // without texts could not be started from: neither becomes a good set.
 func (m *memory) markGood(number int, set *config.Set, verdict string) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return
-	}
-	m.wroteLocked(m.store.Boot.Survived(set.Hash))
+	now := time.Now()
+	_ = m.writer.do(func() error { return m.store.Boot.Survived(set.Hash) })
 	m.history.amend(number, func(r *Attempt) { r.Verdict = verdict })
 	if set.Hash != set.Replaces && set.Texts != nil {
-		m.wroteLocked(m.store.MarkGood(number, verdict, time.Now()))
+		_ = m.writer.do(func() error { return m.store.MarkGood(number, verdict, now) })
 	}
 }
 
 // forget drops the deaths of the process under a set.
 func (m *memory) forget(set *config.Set) {
 	if m != nil {
-		m.wrote(m.store.Boot.Forget(set.Hash))
+		_ = m.writer.do(func() error { return m.store.Boot.Forget(set.Hash) })
 	}
 }
 
@@ -335,24 +350,10 @@ func (m *memory) texts(r *Attempt) (map[string][]byte, error) {
 	if m == nil {
 		return nil, errors.New("the texts of files are kept only with host.state")
 	}
-	return m.store.Texts(r.Files)
-}
-
-func (m *memory) wrote(err error) {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.wroteLocked(err)
-}
-
-func (m *memory) wroteLocked(err error) {
-	if err == nil {
-		return
-	}
-	m.trouble = strings.TrimSpace(err.Error())
-	m.log.Warn("host.state cannot be written: the host goes on, and may forget this revision at its next start", "dir", m.dir, "error", err)
-	if m.metrics != nil {
-		m.metrics.StateWriteFailed()
-	}
+	return files.Through(context.Background(), &m.reads, func(at func(string)) (map[string][]byte, error) {
+		at(m.dir)
+		return m.store.Texts(r.Files)
+	})
 }
 
 // warning returns why the state directory cannot be written; nil if it can.
@@ -360,12 +361,7 @@ func (m *memory) warning() *config.Problem {
 	if m == nil {
 		return nil
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.trouble == "" {
-		return nil
-	}
-	return &config.Problem{Path: "host.state.dir", Message: m.dir + " cannot be written: " + m.trouble, Warning: true}
+	return m.writer.warning()
 }
 
 // close records that the process ends in order, and unlocks the directory.
@@ -374,15 +370,18 @@ func (m *memory) close() {
 		return
 	}
 	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
-		return
-	}
+	closed := m.closed
 	m.closed = true
 	if m.window != nil {
 		m.window.Stop()
 	}
-	m.wroteLocked(m.store.Boot.End())
+	m.mu.Unlock()
+	if closed {
+		return
+	}
+	_ = m.writer.do(m.store.Boot.End)
 	_ = debug.SetCrashOutput(nil, debug.CrashOptions{})
-	_ = m.store.Close()
+	if m.writer.close() {
+		_ = m.store.Close() // otherwise it is locked until the process ends
+	}
 }

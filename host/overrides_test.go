@@ -400,3 +400,45 @@ func TestTheGaugeOfTheLastReloadIsAboutTheFiles(t *testing.T) {
 	}
 	wants("once the files are valid", "1")
 }
+
+// A disk that hangs holds up no edit. What is not on disk is told, and is written once the disk answers.
+func TestAStateDirectoryThatHangsHoldsUpNoEdit(t *testing.T) {
+	h, restart := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
+	release := host.HoldState(h.Host)
+	t.Cleanup(release)
+	r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}})
+	if !strings.Contains(r.Warnings.Error(), "host.state.dir: r2 is not on disk: a start may forget it: the file system does not answer") {
+		t.Errorf("warnings %v", r.Warnings)
+	}
+	h.Write("a/x.yaml", rulesOf("saved"))
+	for h.Revision().Source != host.SourceFile { //nolint:revive // it skips the command
+	}
+	if got := ruleNames(h); !slices.Equal(got, []string{"saved"}) {
+		t.Errorf("rules %q", got)
+	}
+	if s := status(t, h); !slices.ContainsFunc(s.Warnings, func(w config.Problem) bool {
+		return strings.Contains(w.Message, "cannot be written: the file system does not answer")
+	}) {
+		t.Errorf("warnings %v", s.Warnings)
+	}
+	if text := metricsOf(t, h); strings.Contains(text, "easymicro_state_write_failures_total 0\n") {
+		t.Error("it is not counted")
+	}
+	release()
+	eventually(t, "the end of the warning", func() bool {
+		return !slices.ContainsFunc(status(t, h).Warnings, func(w config.Problem) bool { return w.Path == "host.state.dir" })
+	})
+	if r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "last")}}); strings.Contains(r.Warnings.Error(), "on disk") {
+		t.Errorf("warnings %v", r.Warnings)
+	}
+	h = restart()
+	list, err := h.Admin.Revisions(t.Context())
+	must(t, err)
+	var got []string
+	for i := range list {
+		got = append(got, list[i].Source)
+	}
+	if want := []string{"start", "apply", "file", "apply", "start"}; !slices.Equal(got, want) || list[0].Number != 5 {
+		t.Errorf("%q, the last is r%d", got, list[0].Number)
+	}
+}

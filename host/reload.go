@@ -224,7 +224,7 @@ func (l *reloads) recordRejected(c trigger, err error) (Attempt, error) {
 		last.Error == r.Error && last.Problems.Error() == r.Problems.Error() {
 		return last, err
 	}
-	l.record(r, nil)
+	l.record(&r, nil)
 	return r, err
 }
 
@@ -234,7 +234,7 @@ func (l *reloads) unchanged(set *config.Set, c trigger) Attempt {
 	r := c.attempt(l.current.Load(), ResultUnchanged, time.Now())
 	r.Hash, r.Rules, r.Files = set.Hash, len(set.Rules), set.Files
 	if c.source != SourceFile || l.history.latest().Result == ResultRejected {
-		l.record(r, nil)
+		l.record(&r, nil)
 	}
 	return r
 }

@@ -239,7 +239,7 @@ func (r *rollbacks) stillHeld(set *config.Set, c trigger) Attempt {
 		about.Why = h.why
 	}
 	if c.source != SourceFile {
-		r.record(about, nil)
+		r.record(&about, nil)
 	}
 	return about
 }

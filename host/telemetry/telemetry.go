@@ -156,7 +156,7 @@ func newConfigMetrics() *configMetrics {
 		successful:  newGauge("easymicro_config_last_reload_successful", "Whether the files were valid and accepted when they were read last; commands such as apply do not change it.", nil),
 		lastSuccess: newGauge("easymicro_config_last_success_timestamp_seconds", "Unix timestamp of the last successful configuration reload.", nil),
 		stateFailures: prometheus.NewCounter(prometheus.CounterOpts{
-			Name: "easymicro_state_write_failures_total", Help: "Failed writes to the state directory.",
+			Name: "easymicro_state_write_failures_total", Help: "Writes to the state directory that failed, or took longer than an edit waits.",
 		}),
 		reloads: newCounters("easymicro_config_reloads_total", "Configuration reload attempts, by result.", "result"),
 	}
