@@ -38,6 +38,7 @@ type Set struct {
 	Replaces string
 
 	checked *Set // the set itself once it is checked
+	plain   *Set // without overrides; nil: there are none
 }
 
 // File is one file of a set.
@@ -104,6 +105,36 @@ func (s *Set) Path(path string) string {
 
 // DesiredHash returns the hash of the content of the files, whether or not the set is made of them.
 func (s *Set) DesiredHash() string { return cmp.Or(s.Replaces, s.Hash) }
+
+// Plain returns the set without overrides.
+func (s *Set) Plain() *Set {
+	if s.plain != nil {
+		return s.plain
+	}
+	return s
+}
+
+// Overridden returns a checked copy of a set with other rules: each takes the place of the rule of its name, or is added. The files
+// and the hash stay the same. Plain returns s.
+func (s *Set) Overridden(rules []Rule) (*Set, Problems) {
+	c := *s
+	c.plain, c.Rules = s, slices.Clone(s.Rules)
+	for _, r := range rules {
+		if i := slices.IndexFunc(c.Rules, func(known Rule) bool { return known.Name == r.Name }); i >= 0 {
+			c.Rules[i] = r
+		} else {
+			c.Rules = append(c.Rules, r)
+		}
+	}
+	found := c.Validate()
+	for _, w := range found.Warnings() {
+		if !slices.Contains(c.Warnings, w) {
+			c.Warnings = append(slices.Clip(c.Warnings), w)
+		}
+	}
+	c.checked = &c
+	return &c, found.Errors()
+}
 
 // Rule returns the rule of a name; nil if there is none.
 func (s *Set) Rule(name string) *Rule {

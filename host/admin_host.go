@@ -69,6 +69,7 @@ func (a *adminHost) Explain(_ context.Context, q admin.ExplainQuery) (*admin.Exp
 	if err == nil {
 		last := a.applier.history.latest()
 		x.Fallback = view.Fallback(g.set, &last)
+		x.Overrides = g.overrides.concerning(x)
 	}
 	return x, err
 }
@@ -193,6 +194,28 @@ func (a *adminHost) Rollback(ctx context.Context, q admin.RollbackRequest) (*adm
 	return a.answered(&r, err, "choose another revision, or fix the cause")
 }
 
+// Override puts an override in force.
+func (a *adminHost) Override(ctx context.Context, q admin.OverrideRequest) (*admin.OverrideResult, error) {
+	return a.overridden(a.applier.incidents.put(context.WithoutCancel(ctx), &q))
+}
+
+// DropOverride ends one.
+func (a *adminHost) DropOverride(ctx context.Context, name, who string) (*admin.OverrideResult, error) {
+	return a.overridden(a.applier.incidents.drop(context.WithoutCancel(ctx), name, who))
+}
+
+func (a *adminHost) overridden(r *admin.OverrideResult, err error) (*admin.OverrideResult, error) {
+	if err != nil {
+		return nil, a.refused(err, "change the command")
+	}
+	return r, nil
+}
+
+// Overrides returns those in force.
+func (a *adminHost) Overrides(context.Context) ([]admin.Override, error) {
+	return a.current.Load().overrides, nil
+}
+
 // Confirm keeps the revision that would be undone.
 func (a *adminHost) Confirm(_ context.Context, who string) (*admin.Attempt, error) {
 	r, err := a.overrides.confirm(who)
@@ -304,6 +327,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	if w := a.applier.waiting.Load(); w != nil {
 		s.Policies.Desired.Hash, s.Policies.Waiting = w.hash, w.why
 	}
+	s.Overrides = g.overrides
 	s.Expiring, s.ExpiringMore = view.Expiries(g.set, time.Now())
 	for _, c := range checks {
 		s.Ready = s.Ready && c.OK

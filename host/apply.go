@@ -43,6 +43,7 @@ type applier struct {
 	memory    *memory                     // nil: nothing outlives the process
 	waiting   atomic.Pointer[waitingEdit] // nil: none
 	rollbacks *rollbacks
+	incidents *incidents
 
 	draining    atomic.Bool
 	applyCtx    context.Context //nolint:containedctx // it ends when the host drains, and with it the attempt in progress and all later ones
@@ -96,9 +97,10 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	}
 	if prev != nil {
 		r.Changes = admin.Changes(g.changes.Few())
-		r.Warnings = append(config.Lost(prev.set, next).Warnings().Few(), r.Warnings...)
+		r.Warnings = append(config.Lost(prev.set.Plain(), next.Plain()).Warnings().Few(), r.Warnings...)
 	}
-	a.record(&r, next)
+	a.record(&r, g.set)
+	a.incidents.applied(prev, g)
 	if u := from.undoes; u != nil {
 		a.metrics.RolledBack()
 		a.memory.amend(u.window.next.revision, u.record)
@@ -120,7 +122,7 @@ func (a *applier) superseded(prev *generation, from trigger) error {
 // replace makes the generation of a set and puts it into force. If it fails, it closes everything that it has
 // opened.
 func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set, from trigger) (*generation, error) {
-	g, err := a.newGeneration(prev, set)
+	g, err := a.newGeneration(prev, set, from)
 	if err != nil {
 		return nil, err
 	}
@@ -180,9 +182,14 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 }
 
 // newGeneration checks a set and returns a generation of it that has no parts yet.
-func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation, error) {
+func (a *applier) newGeneration(prev *generation, set *config.Set, from trigger) (*generation, error) {
 	var problems config.Problems
-	err := contain(func() error {
+	var over overlaid
+	err := contain(func() (err error) {
+		if over, err = from.overlay(prev, set); err != nil {
+			return err
+		}
+		set = over.set
 		problems = runChecks(set, a.registry).problems.Sort()
 		return problems.Err()
 	})
@@ -190,13 +197,14 @@ func (a *applier) newGeneration(prev *generation, set *config.Set) (*generation,
 		return nil, err
 	}
 	g := &generation{
-		set: set, out: outgoing.Connections{Set: set}, warnings: problems.Warnings(), identity: newIdentity(set, a.name),
+		set: set, out: outgoing.Connections{Set: set}, warnings: append(over.warnings, problems.Warnings()...),
+		identity: newIdentity(set, a.name), overrides: over.overrides,
 	}
 	if prev == nil {
 		g.revision = a.memory.number() + 1
 	} else {
 		g.revision = prev.revision + 1
-		g.changes, g.pending = config.Diff(prev.set, set), config.Diff(a.first, set).Pending()
+		g.changes, g.pending = from.changes(prev.set, set), config.Diff(a.first, set).Pending()
 	}
 	return g, nil
 }

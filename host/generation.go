@@ -31,10 +31,12 @@ type generation struct {
 	admin    http.Handler
 	health   http.Handler
 	warnings config.Problems
-	changes  config.Changes         // from the generation before
-	restores *policies.Baseline     // whose state the rules take over; nil: that of the generation before
-	pending  config.Changes         // that take effect at the next start
-	window   atomic.Pointer[window] // nil: the edit is not observed any more
+
+	overrides overlay                // in the set
+	changes   config.Changes         // from the generation before
+	restores  *policies.Baseline     // whose state the rules take over; nil: that of the generation before
+	pending   config.Changes         // that take effect at the next start
+	window    atomic.Pointer[window] // nil: the edit is not observed any more
 }
 
 // service is a service of the manifest with its open instance.

@@ -155,7 +155,10 @@ func (m *memory) pinned(set *config.Set) *config.Set {
 func (m *memory) lastApplied() (last, before Attempt) {
 	for _, r := range m.before {
 		if r.MadeRevision() {
-			last, before = r, last
+			if last.RevertAt.IsZero() { // else an override was put in force before it was confirmed
+				before = last
+			}
+			last = r
 		}
 	}
 	return last, before

@@ -45,12 +45,41 @@ func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, er
 	h.applier.memory = m
 	m.attach(&h.applier.history, h.metrics)
 	m.try(set)
-	if _, err := h.applier.apply(ctx, set, m.start(set)); err != nil {
+	from := m.start(set)
+	from.edits = keptOverrides(set, m)
+	_, err := h.applier.apply(ctx, set, from)
+	if first := err; err != nil && from.edits != nil {
+		from.edits = nil
+		if _, err = h.applier.apply(ctx, set, from); err == nil {
+			o.Logger.Error(overridesLost, "error", first)
+		}
+	}
+	if err != nil {
 		h.applier.memory = nil // Close must not close it: the next host uses it
 		h.Close()
 		return nil, err
 	}
 	return h, nil
+}
+
+const overridesLost = "the overrides of the last run cannot be put in force again"
+
+// keptOverrides returns how the overrides of the previous process are put in force again; nil: there are none.
+func keptOverrides(set *config.Set, m *memory) func(overlay) overlay {
+	if m == nil {
+		return nil
+	}
+	kept, err := m.store.Overrides()
+	if err == nil {
+		_, err = overlay(kept).on(set, time.Now())
+	}
+	if err != nil {
+		m.log.Error(overridesLost, "error", err)
+	}
+	if err != nil || len(kept) == 0 {
+		return nil
+	}
+	return func(overlay) overlay { return kept }
 }
 
 // newHost returns a host without a generation.
@@ -76,7 +105,9 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.reloads = newReloads(h.applier, o.Source)
 	recorder := &recorder{core: c}
 	h.calls = &calls{core: c, recorder: recorder}
-	h.adminHost = &adminHost{core: c, started: time.Now(), applier: h.applier, reloads: h.reloads, overrides: &overrides{reloads: h.reloads}, recorder: recorder}
+	h.adminHost = &adminHost{core: c, started: time.Now(), applier: h.applier, reloads: h.reloads, recorder: recorder}
+	h.adminHost.overrides = &overrides{reloads: h.reloads}
+	h.applier.incidents = &incidents{overrides: h.adminHost.overrides}
 	gateways := &gateways{core: c, calls: h.calls, admin: h.adminHost, pprof: set.Manifest.Admin.PProf}
 	h.applier.rollbacks.gateway = func(g *generation) (*gateway.Gateway, error) { return gateways.newGateway(g, wire.Limits{}) }
 	h.listeners = listen.New(listen.Options{

@@ -165,12 +165,18 @@ func (o *overrides) await(u *unconfirmed) {
 		return
 	case <-t.C:
 	}
-	why := fmt.Sprintf("r%d was not confirmed: back to r%d", u.revision, u.before.revision)
-	_, err := o.apply(context.Background(), u.before.set, trigger{
-		source: SourceRollback, why: why, holds: u.held, force: true, reverts: u.revision, back: true,
-	})
-	if err != nil && !errors.Is(err, errSuperseded) && !errors.Is(err, ErrDraining) {
-		o.log.Error("the revision was not confirmed, but cannot be undone", "revision", u.revision, "error", err)
+	for w := o.waiting(); w != nil && w.done == u.done; w = o.waiting() { // overrides make further revisions of it
+		why := fmt.Sprintf("r%d was not confirmed: back to r%d", w.revision, w.before.revision)
+		_, err := o.apply(context.Background(), w.before.set, trigger{
+			source: SourceRollback, why: why, holds: w.held, force: true, reverts: w.revision, back: true,
+		})
+		if errors.Is(err, errSuperseded) {
+			continue
+		}
+		if err != nil && !errors.Is(err, ErrDraining) {
+			o.log.Error("the revision was not confirmed, but cannot be undone", "revision", w.revision, "error", err)
+		}
+		return
 	}
 }
 

@@ -88,7 +88,7 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 	l.reloading.Lock()
 	defer l.reloading.Unlock()
 	set, err := l.load(ctx, c.hash)
-	running := l.current.Load().set
+	running := l.current.Load().set.Plain()
 	switch {
 	case l.draining.Load():
 		return Attempt{}, "", ErrDraining
@@ -131,8 +131,8 @@ func (l *reloads) replaced(next *config.Set) (warnings config.Problems) {
 	if h == nil || h.set == nil {
 		return nil
 	}
-	put := config.Diff(h.set, g.set).Subjects()
-	back := slices.DeleteFunc(config.Diff(g.set, next), func(c config.Change) bool { return !put[c.Subject] })
+	put := config.Diff(h.set, g.set.Plain()).Subjects()
+	back := slices.DeleteFunc(config.Diff(g.set.Plain(), next), func(c config.Change) bool { return !put[c.Subject] })
 	for _, line := range back.Lines() {
 		warnings = append(warnings, config.Problem{
 			Message: fmt.Sprintf("the files replace what r%d by %s put in force: %s", g.revision, l.history.sourceOf(g.revision), line), Warning: true,
@@ -161,14 +161,15 @@ func (l *reloads) difference(next *config.Set, allowWider bool) (*admin.Differen
 		return nil, err
 	}
 	g := l.current.Load()
-	changes := config.Diff(g.set, next)
+	running := g.set.Plain()
+	changes := config.Diff(running, next)
 	changed := changes.Subjects()
 	edited := func(rule string) bool { return changed[rule] }
 	if err := contain(func() error { return policies.Taste(next.Rules, edited, compileOptions(next, l.name)) }); err != nil {
 		return nil, err
 	}
-	e := config.Edit{Old: g.set, Next: next, Changes: changes, Targets: targetsOf(g.routes.Targets()), AllowWider: allowWider}
-	said := append(config.Lost(g.set, next).Warnings(), e.Judge()...)
+	e := config.Edit{Old: running, Next: next, Changes: changes, Targets: targetsOf(g.routes.Targets()), AllowWider: allowWider}
+	said := append(config.Lost(running, next).Warnings(), e.Judge()...)
 	return &admin.Difference{
 		Revision: g.revision, Hash: g.set.Hash, Desired: next.Hash, Changes: admin.Changes(changes), Problems: said.Few(), Warnings: problems.Few(),
 	}, nil

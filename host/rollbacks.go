@@ -54,6 +54,8 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	if prev == nil {
 		baseline = r.lastGood(next)
 		prev = baseline
+	} else if from.edits != nil && prev.window.Load() == nil {
+		return nil
 	}
 	if prev == nil || from.undoes != nil {
 		return nil
@@ -185,7 +187,7 @@ const undoAtLeastEvery = 10 * time.Second
 // undo goes back to the baseline of a window.
 func (r *rollbacks) undo(w *window, v verdict) error {
 	why := fmt.Sprintf("r%d rolled back: %s. To keep it: %s", w.next.revision, v.bad, w.wayOut(v.cause))
-	set := *w.baseline.set
+	set := *w.baseline.set.Plain()
 	set.Replaces, set.Desired = "", nil // those were the files of another edit
 	from := trigger{source: SourceAutoRollback, why: why, undoes: &undoing{w, v.text}}
 	if w.hash != "" {

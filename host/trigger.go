@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -22,6 +23,8 @@ type trigger struct {
 	warnings   config.Problems // about the attempt
 	holds      *heldFiles      // in place of which the set is applied; nil: none
 	held       bool            // at a start: the files are not applied
+
+	edits func(overlay) overlay // how the overrides change; nil: they do not
 
 	undoes  *undoing
 	reverts int  // the revision to go back from; 0: any
@@ -57,6 +60,27 @@ func (e *staleError) Error() string {
 // fromFiles reports whether the attempt follows the files.
 func (t *trigger) fromFiles() bool {
 	return t.source == SourceFile || t.source == SourceSignal || t.source == SourceAdmin
+}
+
+// overlay returns a set with the overrides of an attempt: those in force, unless it changes them.
+func (t *trigger) overlay(prev *generation, set *config.Set) (overlaid, error) {
+	var list overlay
+	if prev != nil {
+		list = prev.overrides
+	}
+	if t.edits != nil {
+		list = t.edits(list)
+	}
+	return list.on(set.Plain(), time.Now())
+}
+
+// changes returns how two sets differ. That refusals by overrides are intended is not told.
+func (t *trigger) changes(prev, next *config.Set) config.Changes {
+	list := config.Diff(prev, next)
+	if t.edits == nil {
+		return list
+	}
+	return slices.DeleteFunc(list, func(c config.Change) bool { return c.Path == "autoRollback" })
 }
 
 func problemLines(p config.Problems) []string {

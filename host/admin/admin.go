@@ -4,8 +4,9 @@
 // Paths; Client has a method for each, with its parameters and its response:
 //
 //	GET   /livez /readyz /healthz /metrics
-//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /top /diff /config
+//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /top /override /diff /config
 //	POST  /api/v1/reload /diff /apply /rollback/N /confirm /drain /undrain
+//	      /limit /block /override /override/NAME/drop /bypass
 package admin
 
 import (
@@ -54,6 +55,10 @@ type Host interface {
 	Apply(ctx context.Context, r ApplyRequest) (*Attempt, error)
 	Rollback(ctx context.Context, r RollbackRequest) (*Attempt, error)
 	Confirm(ctx context.Context, who string) (*Attempt, error)
+	// Override puts a rule, a value or a bypass in force until its end; Overrides returns those in force.
+	Override(ctx context.Context, r OverrideRequest) (*OverrideResult, error)
+	DropOverride(ctx context.Context, name, who string) (*OverrideResult, error)
+	Overrides(ctx context.Context) ([]Override, error)
 	// Checks returns the conditions of readiness; the host is ready when all are OK.
 	Checks(ctx context.Context) []Check
 	Metrics() http.Handler
@@ -91,7 +96,7 @@ type Options struct {
 // is set. If none is set, they accept only requests over loopback and unix sockets.
 func Handler(h Host, o Options) http.Handler {
 	a := &api{host: h, log: o.Logger}
-	health, guarded := a.healthRoutes(), append(a.routes(), a.metricsRoute(o.MetricsPath))
+	health, guarded := a.healthRoutes(), slices.Concat(a.routes(), overrideRoutes(h), []route{a.metricsRoute(o.MetricsPath)})
 	inner := http.NewServeMux()
 	a.mount(inner, guarded)
 	inner.Handle("/", a.notFound(append(health, guarded...)))

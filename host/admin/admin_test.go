@@ -35,6 +35,7 @@ type told struct {
 	revision  int
 	refusals  RefusalQuery
 	top       TopQuery
+	override  OverrideRequest
 	reload    ReloadRequest
 }
 
@@ -78,6 +79,19 @@ func (h *told) Refusals(_ context.Context, q RefusalQuery) ([]Refusal, error) {
 func (h *told) Top(_ context.Context, q TopQuery) (*Top, error) {
 	h.top = q
 	return &Top{By: q.By, Rows: []TopRow{{Caller: "web", Calls: 7}}}, h.err
+}
+
+func (h *told) Override(_ context.Context, q OverrideRequest) (*OverrideResult, error) {
+	h.override = q
+	return &OverrideResult{Override: Override{Name: "limit.web"}}, h.err
+}
+
+func (h *told) DropOverride(_ context.Context, name, _ string) (*OverrideResult, error) {
+	return &OverrideResult{Override: Override{Name: name}}, h.err
+}
+
+func (h *told) Overrides(context.Context) ([]Override, error) {
+	return []Override{{Name: "limit.web"}}, h.err
 }
 
 func (h *told) Reload(_ context.Context, r ReloadRequest) (*Attempt, error) {

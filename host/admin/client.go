@@ -169,6 +169,27 @@ func (c *Client) Rollback(ctx context.Context, q RollbackRequest) (*Attempt, err
 	return &r, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/rollback/" + strconv.Itoa(q.Revision), body: q, ifMatch: q.IfMatch}, &r)
 }
 
+// Override puts a rule, a value or a bypass in force until its end.
+func (c *Client) Override(ctx context.Context, q OverrideRequest) (*OverrideResult, error) {
+	var r OverrideResult
+	return &r, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/" + q.Action, body: q}, &r)
+}
+
+// DropOverride ends an override.
+func (c *Client) DropOverride(ctx context.Context, name string) (*OverrideResult, error) {
+	var r OverrideResult
+	return &r, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/override/" + url.PathEscape(name) + "/drop"}, &r)
+}
+
+// Overrides returns the overrides in force.
+func (c *Client) Overrides(ctx context.Context) ([]Override, error) {
+	answer, err := get[struct{ Overrides []Override }](ctx, c, "/api/v1/override", nil)
+	if err != nil {
+		return nil, err
+	}
+	return answer.Overrides, nil
+}
+
 // Confirm keeps the revision that would be undone, and returns it.
 func (c *Client) Confirm(ctx context.Context) (*Attempt, error) {
 	var r Attempt

@@ -32,6 +32,7 @@ type Status struct {
 	Limiters       []policies.LimiterStats `json:"limiters"`
 	Upstreams      []Upstream              `json:"upstreams"`
 	Discovery      []Discovery             `json:"discovery"`
+	Overrides      []Override              `json:"overrides"`
 	Expiring       []Expiry                `json:"expiring"`
 	ExpiringMore   int                     `json:"expiring_more,omitempty"` // that are not in expiring
 	Warnings       config.Problems         `json:"warnings"`
@@ -368,7 +369,8 @@ type Discovered struct {
 // Explanation shows which rules apply to a call of one method by one caller.
 type Explanation struct {
 	policies.Explanation
-	Fallback *Fallback `json:"stand_in,omitempty"`
+	Fallback  *Fallback  `json:"stand_in,omitempty"`
+	Overrides []Override `json:"overrides,omitempty"` // that concern the call
 }
 
 // RuleExplanation is a rule as it was in a revision.

@@ -25,6 +25,7 @@ import (
 const (
 	lockFile      = "lock"
 	bootFile      = "boot.json"
+	overridesFile = "overrides.json"
 	auditFile     = "audit.jsonl"
 	auditBefore   = "audit.1.jsonl"
 	crashFile     = "crash.txt"
@@ -339,6 +340,21 @@ func (s *Store) Good() []Good {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	return slices.Clone(s.good)
+}
+
+// Overrides returns the overrides that were kept; those that have ended may be among them.
+func (s *Store) Overrides() (list []admin.Override, err error) {
+	path := filepath.Join(s.dir, overridesFile)
+	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
+		return nil, nil
+	}
+	err = readSealed(path, &list)
+	return list, err
+}
+
+// SetOverrides keeps the overrides in force.
+func (s *Store) SetOverrides(list []admin.Override) error {
+	return writeSealed(filepath.Join(s.dir, overridesFile), list)
 }
 
 // Texts returns the texts of files by path. The error names one that is lost.

@@ -67,6 +67,11 @@ func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	x, err := host.Explain(cmd.Context(), q)
+	if err != nil && cmd.Flags().NFlag() == cmd.InheritedFlags().NFlag() {
+		if rule, notRule := host.ExplainRule(cmd.Context(), args[0], 0); notRule == nil { // names of rules may have dots
+			return c.print(rule, func() { c.ruleText(rule) })
+		}
+	}
 	if err != nil {
 		return host.failed(err)
 	}
@@ -129,6 +134,9 @@ func (c *explainCommand) text(x *admin.Explanation) {
 	}
 	c.line("%s called by %s%s, under r%d", c.paint(bold, name), c.paint(bold, x.Caller), from, x.Revision)
 	fallbackText(&c.printer, x.Fallback)
+	for i := range x.Overrides {
+		c.line("%s", overrideText(&c.printer, &x.Overrides[i]))
+	}
 	if applying == 0 {
 		c.line("%s", none)
 	}

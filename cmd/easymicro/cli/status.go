@@ -91,6 +91,7 @@ func (t *statusText) show(s *admin.Status) {
 			t.line("%s", warningText(t.printer, w))
 		}
 	}
+	t.section(overrideRows(s.Overrides))
 	tables.expiring(s.Expiring, s.ExpiringMore)
 	tables.listeners(s.Listeners)
 	for _, n := range s.NotAccepting {

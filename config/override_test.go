@@ -1,0 +1,80 @@
+package config
+
+import (
+	"slices"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestARuleIsAlteredInOneField(t *testing.T) {
+	rules, problems := DecodeRules("p.yaml", []byte(`rules:
+  - name: r
+    match: {service: A, except: {caller: [ops]}}
+    rateLimit: {rate: 500, key: caller}
+    timeout: 1s
+`), nil)
+	if len(problems) > 0 {
+		t.Fatal(problems)
+	}
+	r := &rules[0]
+	for _, c := range []struct {
+		path, value, want string
+		is                func(r *Rule) bool
+	}{
+		{"rateLimit.rate", "7", "", func(r *Rule) bool {
+			return r.RateLimit.Rate == 7 && r.RateLimit.Burst == 7 && r.RateLimit.Key[0] == KeyCaller
+		}},
+		{"rateLimit.burst", "9", "", func(r *Rule) bool { return r.RateLimit.Rate == 500 && r.RateLimit.Burst == 9 }},
+		{"timeout", "50ms", "", func(r *Rule) bool { return r.Timeout.Std() == 50*time.Millisecond && r.RateLimit != nil }},
+		{"mode", "shadow", "", func(r *Rule) bool { return r.Mode == Shadow }},
+		{"concurrency.max", "3", "", func(r *Rule) bool { return r.Concurrency.Max == 3 }},
+		{"match.caller", "[a, b*]", "", func(r *Rule) bool {
+			return slices.Equal(r.Match.Caller, Patterns{"a", "b*"}) && len(r.Match.Except) == 1
+		}},
+		{"rateLimit.raet", "7", "unknown key (did you mean rate?)", nil},
+		{"rateLimit.rate", "fast", "o: r.rateLimit.rate: ", nil},
+		{"rateLimit.rate", "", "o: r.rateLimit.rate: ", nil},
+		{"rateLimit.rate", "[", `cannot read "["`, nil},
+		{"timeout.x", "1", "o: r.timeout", nil},
+		{"name", "x", "cannot be overridden", nil},
+		{"match[0]", "x", "cannot be overridden", nil},
+	} {
+		next, problems := Altered(r, "o", c.path, c.value)
+		switch {
+		case c.want == "" && (problems.Err() != nil || !c.is(next) || next.Name != "r" || next.Position("timeout") != r.Position("timeout")):
+			t.Errorf("%s=%s: %v %+v", c.path, c.value, problems, next)
+		case c.want != "" && !strings.Contains(problems.Error(), c.want):
+			t.Errorf("%s=%s: %v, want %s", c.path, c.value, problems, c.want)
+		}
+	}
+	if r.RateLimit.Rate != 500 || r.RateLimit.Burst != 500 || r.Mode != Enforce {
+		t.Errorf("the rule itself has changed: %+v", r)
+	}
+}
+
+func TestARuleWithoutItsOnlyKindIsOff(t *testing.T) {
+	for _, kind := range Kinds() {
+		field := map[Kind]string{
+			KindAccess: "{deny: [{caller: a}]}", KindRateLimit: "{rate: 1}", KindCircuitBreaker: "{consecutiveFailures: 1}", KindConcurrency: "{max: 1}",
+			KindTimeout: "1s", KindRetry: "{}", KindHedge: "{delay: 1s, methods: [X]}", KindOutlierDetection: "{}",
+		}[kind]
+		rules, problems := DecodeRules("p.yaml", []byte("rules:\n- {name: one, match: {service: A}, "+string(kind)+": "+field+"}\n"), nil)
+		if len(problems) > 0 {
+			t.Fatal(problems)
+		}
+		if r := Without(&rules[0], kind); r.Mode != Off || len(r.Kinds()) != 1 {
+			t.Errorf("%s: %+v", kind, r)
+		}
+		two := rules[0]
+		other := KindTimeout
+		if second := new(Duration); kind == KindTimeout {
+			other, two.Concurrency = KindConcurrency, &Concurrency{Max: 1}
+		} else {
+			two.Timeout = second
+		}
+		if r := Without(&two, kind); r.Mode != Enforce || !slices.Equal(r.Kinds(), []Kind{other}) {
+			t.Errorf("%s: %+v", kind, r)
+		}
+	}
+}

@@ -1,0 +1,262 @@
+package host
+
+import (
+	"context"
+	"crypto/sha256"
+	"encoding/hex"
+	"errors"
+	"fmt"
+	"math"
+	"net/netip"
+	"regexp"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/view"
+)
+
+// incidents puts overrides in force by command, and ends them in time.
+type incidents struct {
+	*overrides
+	timer *time.Timer // of the first end; guarded by applying
+}
+
+// retryEnd is how long the host waits after it could not end an override.
+const retryEnd = 10 * time.Second
+
+// put puts an override in force.
+func (i *incidents) put(ctx context.Context, q *admin.OverrideRequest) (*admin.OverrideResult, error) {
+	i.reloading.Lock()
+	defer i.reloading.Unlock()
+	x := admin.Override{Action: q.Action, Since: time.Now().Round(0), Who: q.Who, Why: q.Message}
+	x.Until = x.Since.Add(time.Duration(q.For))
+	if err := i.describe(&x, q); err != nil {
+		return nil, err
+	}
+	why := fmt.Sprintf("%s until %s", x.Text, x.Until.UTC().Format(time.RFC3339))
+	if q.Message != "" {
+		why = q.Message + " (" + why + ")"
+	}
+	r, err := i.change(ctx, trigger{
+		source: admin.SourceOverride, who: q.Who, why: why, warnings: i.lost(i.current.Load().set), edits: func(o overlay) overlay { return o.with(x) },
+	})
+	return &admin.OverrideResult{Override: x, Revision: r}, err
+}
+
+// drop ends an override.
+func (i *incidents) drop(ctx context.Context, name, who string) (*admin.OverrideResult, error) {
+	i.reloading.Lock()
+	defer i.reloading.Unlock()
+	list := i.current.Load().overrides
+	x := list.named(name)
+	if x == nil {
+		var names []string
+		for _, known := range list {
+			names = append(names, known.Name)
+		}
+		e := admin.Errorf(admin.CodeNotFound, "there is no override %q", name)
+		if len(names) == 0 {
+			return nil, e.WithHelp("no override is in force")
+		}
+		return nil, e.WithHelp("in force: %s", strings.Join(names, ", "))
+	}
+	r, err := i.change(ctx, trigger{
+		source: admin.SourceOverride, who: who, why: "dropped " + name, back: true, edits: func(o overlay) overlay { return o.without(name) },
+	})
+	return &admin.OverrideResult{Override: *x, Revision: r}, err
+}
+
+// change applies what runs with other overrides. A revision that waits to be confirmed waits on.
+func (i *incidents) change(ctx context.Context, from trigger) (Attempt, error) {
+	var r Attempt
+	set, u := i.current.Load().set, i.waiting()
+	if u != nil {
+		from.revertAt = u.at
+	}
+	err := error(new(staleError))
+	for stale := new(staleError); errors.As(err, &stale); set = i.current.Load().set { // autoRollback may act at the same time
+		from.match, from.holds = set.Hash, i.rollbacks.held.Load()
+		r, err = i.apply(ctx, set.Plain(), from)
+	}
+	if err == nil && u != nil {
+		next := *u
+		next.revision = r.Number
+		i.unconfirmed.CompareAndSwap(u, &next)
+	}
+	return r, err
+}
+
+// lost returns a warning if overrides end with the process.
+func (i *incidents) lost(set *config.Set) config.Problems {
+	if i.memory != nil {
+		return nil
+	}
+	w := set.ProblemAt("host.state", "without host.state in the manifest, overrides end with the process")
+	w[0].Warning = true
+	return w
+}
+
+// applied keeps the overrides of a new generation, and waits for the end of the first. The caller holds i.applying.
+func (i *incidents) applied(prev, g *generation) {
+	if m := i.memory; m != nil && prev != nil && !slices.Equal(prev.overrides, g.overrides) {
+		_ = m.writer.do(func() error { return m.store.SetOverrides(g.overrides) })
+	}
+	if at := g.overrides.firstEnd(); !at.IsZero() {
+		i.endIn(time.Until(at))
+	}
+}
+
+func (i *incidents) endIn(d time.Duration) {
+	if i.timer != nil {
+		i.timer.Stop()
+	}
+	i.timer = time.AfterFunc(max(d, 0), i.end)
+}
+
+// end takes overrides out of force whose time is over.
+func (i *incidents) end() {
+	i.reloading.Lock()
+	defer i.reloading.Unlock()
+	ended := i.current.Load().overrides.names(time.Now())
+	if ended == "" {
+		return // dropped, or replaced by one that ends later
+	}
+	_, err := i.change(context.Background(), trigger{
+		source: admin.SourceExpiry, why: "ended: " + ended, back: true, edits: func(o overlay) overlay { return o },
+	})
+	if err == nil || errors.Is(err, ErrDraining) {
+		return
+	}
+	i.log.Error("an override has ended, but cannot be taken out of force: it is tried again", "override", ended, "error", err)
+	i.locked(func(*generation) { i.endIn(retryEnd) })
+}
+
+// describe completes an override as the request asks.
+func (i *incidents) describe(x *admin.Override, q *admin.OverrideRequest) error {
+	set := i.current.Load().set.Plain()
+	switch q.Action {
+	case admin.ActionOverride:
+		if set.Rule(q.Rule) == nil {
+			var names []string
+			for n := range set.Rules {
+				names = append(names, set.Rules[n].Name)
+			}
+			e := admin.Errorf(admin.CodeNotFound, "there is no rule %q", q.Rule)
+			if meant := config.Suggest(q.Rule, names); meant != "" {
+				return e.WithHelp("did you mean %s?", meant)
+			}
+			return e.WithHelp("easymicro config shows the rules")
+		}
+		x.Name, x.Target, x.Field, x.Value = overrideName(q.Rule, q.Field), q.Rule, q.Field, q.Value
+		x.Text = fmt.Sprintf("%s of %s is %s", q.Field, q.Rule, q.Value)
+		return nil
+	case admin.ActionBypass:
+		kind := config.Kind(q.Kind)
+		switch {
+		case kind == config.KindAccess:
+			return admin.Errorf(admin.CodeBadRequest, "access cannot be bypassed").WithHelp("it decides who may call")
+		case !slices.Contains(config.Kinds(), kind):
+			return admin.Errorf(admin.CodeBadRequest, "unknown kind of rule %q", q.Kind).WithHelp("known: %s", strings.Join(bypassable(), ", "))
+		}
+		x.Name, x.Kind, x.Text = overrideName(q.Action, q.Kind), q.Kind, "no rule has its "+q.Kind
+		return nil
+	}
+	return i.describeRule(x, q)
+}
+
+// bypassable returns the kinds of rules that can be bypassed.
+func bypassable() []string {
+	var names []string
+	for _, k := range config.Kinds() {
+		if k != config.KindAccess {
+			names = append(names, string(k))
+		}
+	}
+	return names
+}
+
+// describeRule completes a limit or a block.
+func (i *incidents) describeRule(x *admin.Override, q *admin.OverrideRequest) error {
+	service, method, ok := admin.SplitMethod(q.Method)
+	switch {
+	case q.Method == "*":
+		service = "*"
+	case !ok:
+		return admin.Errorf(admin.CodeBadRequest, "%q is not a method", q.Method).WithHelp("want SERVICE.METHOD, SERVICE.* or *")
+	case !strings.Contains(q.Method, "*"):
+		if _, err := view.Explain(i.current.Load().view(), admin.ExplainQuery{Service: service, Method: method}); err != nil {
+			return err
+		}
+	}
+	match, who, calls := "service: "+quoted(service), "all", "calls"
+	if method != "" && method != "*" {
+		match += ", method: " + quoted(method)
+	}
+	if q.Caller != "" {
+		match, who, calls = match+", caller: "+quoted(q.Caller), q.Caller, calls+" of "+q.Caller
+	}
+	if q.Peer != "" {
+		if !isPeer(q.Peer) {
+			return admin.Errorf(admin.CodeBadRequest, "peer: cannot read %q", q.Peer).WithHelp("want an IP address or a network such as 10.0.0.0/8")
+		}
+		match, who, calls = match+", peer: "+quoted(q.Peer), strings.TrimPrefix(who+"."+q.Peer, "all."), calls+" from "+q.Peer
+	}
+	called := strings.TrimPrefix(q.Method, "/")
+	if every, ok := strings.CutSuffix(called, "*"); ok && (every == "" || method == "*") {
+		called = every + "all"
+	}
+	x.Name = overrideName(q.Action, who, called)
+	does := `access: {deny: [{caller: "*"}]}`
+	x.Text = "no " + calls + " to " + q.Method
+	if q.Action == admin.ActionLimit {
+		limit, err := limitOf(q.Rate)
+		if err != nil {
+			return err
+		}
+		does, x.Text = limit, "at most "+q.Rate+" "+calls+" to "+q.Method
+	}
+	x.Rule = fmt.Sprintf("{name: %s, match: {%s}, %s}", quoted(x.Name), match, does)
+	return nil
+}
+
+// limitOf returns the rate limit for a rate such as 5/s. It lets the calls of one second through at once.
+func limitOf(text string) (string, error) {
+	amount, unit, _ := strings.Cut(text, "/")
+	rate, err := strconv.ParseFloat(amount, 64)
+	per, known := map[string]time.Duration{"": time.Second, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[unit]
+	if !known {
+		per, _ = time.ParseDuration(unit)
+	}
+	if err != nil || !(rate > 0) || math.IsInf(rate, 0) || per <= 0 {
+		return "", admin.Errorf(admin.CodeBadRequest, "rate: cannot read %q", text).WithHelp("want calls and a time, such as 5/s, 300/m or 1/10s; to refuse all calls, use block")
+	}
+	burst := max(1, math.Ceil(rate*float64(time.Second)/float64(per)))
+	return fmt.Sprintf("rateLimit: {rate: %v, per: %s, burst: %.0f}", rate, per, burst), nil
+}
+
+func isPeer(text string) bool {
+	_, errAddr := netip.ParseAddr(text)
+	_, errPrefix := netip.ParsePrefix(text)
+	return errAddr == nil || errPrefix == nil
+}
+
+// quoted returns a string in YAML.
+func quoted(text string) string { return strconv.Quote(strings.ReplaceAll(text, "${", "$${")) }
+
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// overrideName joins words to the name of a rule. Different words give different names.
+func overrideName(words ...string) string {
+	const longest = 64
+	plain := strings.Join(words, ".")
+	name := notInNames.ReplaceAllString(plain, "-")
+	if name != plain || len(name) > longest {
+		sum := sha256.Sum256([]byte(plain))
+		name = name[:min(len(name), longest-9)] + "-" + hex.EncodeToString(sum[:4])
+	}
+	return name
+}

@@ -1,0 +1,157 @@
+package host
+
+import (
+	"fmt"
+	"slices"
+	"strings"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/policies"
+)
+
+// overlay is the overrides in force. It is immutable.
+type overlay []admin.Override
+
+// overlaid is a set with overrides.
+type overlaid struct {
+	set       *config.Set
+	overrides overlay
+	warnings  config.Problems
+}
+
+// with returns the overlay with an override in place of one of the same name.
+func (o overlay) with(x admin.Override) overlay { return append(o.without(x.Name), x) }
+
+func (o overlay) without(name string) overlay {
+	return slices.DeleteFunc(slices.Clone(o), func(x admin.Override) bool { return x.Name == name })
+}
+
+// named returns the override of a name; nil if there is none.
+func (o overlay) named(name string) *admin.Override {
+	if i := slices.IndexFunc(o, func(x admin.Override) bool { return x.Name == name }); i >= 0 {
+		return &o[i]
+	}
+	return nil
+}
+
+// firstEnd returns when the first override ends; zero if there is none.
+func (o overlay) firstEnd() (at time.Time) {
+	for i := range o {
+		if at.IsZero() || o[i].Until.Before(at) {
+			at = o[i].Until
+		}
+	}
+	return at
+}
+
+// on returns a set with the overrides. It leaves out those that have ended, and rules of whose name the set has one.
+func (o overlay) on(set *config.Set, now time.Time) (overlaid, error) {
+	v, changed := overlaid{set: set}, changedRules{set: set}
+	for i := range o {
+		x := &o[i]
+		if !x.Until.After(now) {
+			continue
+		}
+		if own := set.Rule(x.Name); own != nil && x.Rule != "" {
+			v.warn("the override %s has ended: %s has a rule of this name", x.Name, own.Position(""))
+			continue
+		}
+		v.overrides = append(v.overrides, *x)
+		if x.Target != "" && set.Rule(x.Target) == nil {
+			v.warn("the override %s has no effect: there is no rule %s", x.Name, x.Target)
+			continue
+		}
+		if err := changed.add(x); err != nil {
+			return v, err
+		}
+	}
+	if len(changed.rules) == 0 {
+		return v, nil
+	}
+	var problems config.Problems
+	v.set, problems = set.Overridden(changed.rules)
+	return v, problems.Err()
+}
+
+func (v *overlaid) warn(format string, args ...any) {
+	v.warnings = append(v.warnings, config.Problem{Message: fmt.Sprintf(format, args...), Warning: true})
+}
+
+// changedRules are the rules that overrides add to a set or change.
+type changedRules struct {
+	set   *config.Set
+	rules []config.Rule
+}
+
+func (c *changedRules) add(x *admin.Override) error {
+	switch x.Action {
+	case admin.ActionOverride:
+		r, problems := config.Altered(c.rule(x.Target), "override "+x.Name, x.Field, x.Value)
+		if err := problems.Err(); err != nil {
+			return err
+		}
+		c.put(r)
+	case admin.ActionBypass:
+		for i := range c.set.Rules {
+			r := c.rule(c.set.Rules[i].Name)
+			if kind := config.Kind(x.Kind); r.Mode != config.Off && slices.Contains(r.Kinds(), kind) {
+				c.put(config.Without(r, kind))
+			}
+		}
+	default:
+		rules, problems := config.DecodeRules("override "+x.Name, []byte("rules: ["+x.Rule+"]\n"), nil)
+		if err := problems.Err(); err != nil {
+			return err
+		}
+		c.put(&rules[0])
+	}
+	return nil
+}
+
+// rule returns a rule with the changes so far.
+func (c *changedRules) rule(name string) *config.Rule {
+	for i := range c.rules {
+		if c.rules[i].Name == name {
+			return &c.rules[i]
+		}
+	}
+	return c.set.Rule(name)
+}
+
+// put adds a rule. Its refusals are intended.
+func (c *changedRules) put(r *config.Rule) {
+	next := *r
+	next.AutoRollback = config.RollbackOff
+	c.rules = append(slices.DeleteFunc(c.rules, func(known config.Rule) bool { return known.Name == r.Name }), next)
+}
+
+// concerning returns the overrides of the rules of an explanation.
+func (o overlay) concerning(e *admin.Explanation) (list []admin.Override) {
+	concerns := func(x admin.Override) bool {
+		return slices.ContainsFunc(e.Kinds, func(k policies.KindExplanation) bool {
+			named := func(rule string) bool { return rule == x.Name || rule == x.Target }
+			return string(k.Kind) == x.Kind ||
+				slices.ContainsFunc(k.Applies, func(r policies.AppliedRule) bool { return named(r.Rule) }) ||
+				slices.ContainsFunc(k.Losers, func(r policies.LosingRule) bool { return x.Rule == "" && named(r.Rule) })
+		})
+	}
+	for _, x := range o {
+		if concerns(x) {
+			list = append(list, x)
+		}
+	}
+	return list
+}
+
+// names returns the names of the overrides that have ended.
+func (o overlay) names(ended time.Time) string {
+	var names []string
+	for _, x := range o {
+		if !x.Until.After(ended) {
+			names = append(names, x.Name)
+		}
+	}
+	return strings.Join(names, ", ")
+}
