@@ -3,7 +3,6 @@ package host
 import (
 	"context"
 	"errors"
-	"log/slog"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -19,18 +18,6 @@ import (
 
 // ErrDraining is the error of attempts to change a host that is draining.
 var ErrDraining = errors.New("the host is draining")
-
-// Messages of the log lines about events that OnAttempt and OnReady report as well.
-const (
-	LogApplied   = "configuration applied"
-	LogReloaded  = "configuration reloaded"
-	LogRejected  = "configuration rejected, the running one stays"
-	LogUnchanged = "configuration unchanged"
-	LogListening = "listening"
-
-	LogRolledBack = "configuration rolled back"
-	LogHeld       = "configuration held back"
-)
 
 // applier replaces the generation of a host.
 type applier struct {
@@ -300,7 +287,7 @@ func (a *applier) record(r *Attempt, set *config.Set) {
 	if r.Source != SourceAutoRollback && !byCommand(r) || r.MadeRevision() && a.rollbacks.held.Load() == nil {
 		a.metrics.SetFilesAccepted(r.Result != ResultRejected && (set == nil || set.Fallback == ""))
 	}
-	a.logAttempt(*r)
+	logAttempt(a.log, r)
 	if a.onAttempt != nil {
 		a.onAttempt(*r)
 	}
@@ -348,61 +335,4 @@ func (a *applier) setWaiting(w *waitingEdit) {
 	if a.waiting.Swap(w) != w {
 		a.metrics.SetInSync(a.inSync(a.history.latest()))
 	}
-}
-
-func (a *applier) logAttempt(r Attempt) {
-	attrs := []slog.Attr{slog.Int("revision", r.Number), slog.String("source", r.Source)}
-	if r.Who != "" {
-		attrs = append(attrs, slog.String("who", r.Who))
-	}
-	level, msg := slog.LevelInfo, LogReloaded
-	switch r.Result {
-	case ResultUnchanged:
-		msg = LogUnchanged
-	case ResultRejected:
-		if r.Source == SourceStart {
-			return // nothing runs yet; Open returns the error
-		}
-		level, msg = slog.LevelError, LogRejected
-		if r.Error != "" {
-			attrs = append(attrs, slog.String("error", r.Error))
-		}
-		if len(r.Problems) > 0 {
-			attrs = append(attrs, slog.Any("problems", problemLines(r.Problems)))
-		}
-	case ResultHeld:
-		level, msg = slog.LevelWarn, LogHeld
-		attrs = append(attrs, slog.String("why", r.Why))
-	default:
-		if r.Source == SourceAutoRollback {
-			level, msg = slog.LevelError, LogRolledBack
-		}
-		if r.Why != "" {
-			attrs = append(attrs, slog.String("why", r.Why))
-		}
-		attrs = append(attrs, slog.Int("rules", r.Rules), slog.Duration("took", time.Duration(r.Took)))
-		if len(r.Changes) > 0 {
-			attrs = append(attrs, slog.Any("changes", r.Changes.Lines()))
-		}
-		if r.Source == SourceStart {
-			msg = LogApplied
-		}
-	}
-	a.log.LogAttrs(context.Background(), level, msg, attrs...)
-	for _, w := range r.Warnings {
-		a.warn(w)
-	}
-}
-
-// warn logs a warning, with its place in a file as attributes.
-func (a *applier) warn(w config.Problem) {
-	var attrs []slog.Attr
-	if w.File != "" {
-		attrs = append(attrs, slog.String("file", w.File))
-	}
-	if w.Line > 0 {
-		attrs = append(attrs, slog.Int("line", w.Line), slog.Int("column", w.Column))
-	}
-	w.File = ""
-	a.log.LogAttrs(context.Background(), slog.LevelWarn, w.String(), attrs...)
 }

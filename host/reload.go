@@ -295,7 +295,7 @@ func newReloads(c *applier, source Source) *reloads {
 	dirs := func() []string { // asked at each poll
 		for _, w := range l.mounted() {
 			if !reported[w] && !slices.Contains(l.current.Load().set.Warnings, w) {
-				l.warn(w)
+				logWarning(l.log, w)
 			}
 			reported[w] = true
 		}

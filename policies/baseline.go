@@ -94,6 +94,13 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 	if err != nil {
 		return nil, err
 	}
+	b.copyState(old, before)
+	b.noteOutgoing(old, was, before)
+	return b, nil
+}
+
+// copyState gives the rules the state that those before the edit have, or had before the earlier edit that before is for.
+func (b *Baseline) copyState(old *Snapshot, before *Baseline) {
 	for _, r := range b.rules.rules {
 		was := old.byName[r.name]
 		r.copyState(was, b.heirs[r.name])
@@ -110,8 +117,6 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 		}
 		r.copyBreakers(breakers)
 	}
-	b.noteOutgoing(old, was, before)
-	return b, nil
 }
 
 // noteOutgoing keeps which breakers of calls to upstreams are open before the edit, and which rules may open others.

@@ -1,0 +1,67 @@
+package admin
+
+import (
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+)
+
+// Sources of attempts.
+const (
+	SourceStart  = "start"
+	SourceFile   = "file"
+	SourceSignal = "signal"
+	SourceAdmin  = "admin"
+	SourceApply  = "apply"
+
+	SourceRollback     = "rollback"
+	SourceAutoRollback = "autoRollback"
+)
+
+// Results of attempts.
+const (
+	ResultApplied   = "applied"
+	ResultRejected  = "rejected"
+	ResultUnchanged = "unchanged"
+
+	ResultRolledBack = "rolledBack" // it was applied, and undone by autoRollback
+	ResultHeld       = "held"       // the files were not applied: they were rolled back or replaced by a command, or the process died under them
+)
+
+// Verdicts on revisions that were in force for a while.
+const (
+	VerdictKept = "kept"
+)
+
+// Attempt is one attempt to change what runs, and its result. Number is the revision in force after it.
+type Attempt struct {
+	Number   int             `json:"revision"`
+	Hash     string          `json:"hash"`
+	At       time.Time       `json:"at"`
+	Source   string          `json:"source"` // a Source constant
+	Who      string          `json:"who,omitempty"`
+	Why      string          `json:"why,omitempty"`       // reason for the attempt, or for its result
+	Result   string          `json:"result"`              // a Result constant
+	Verdict  string          `json:"verdict,omitempty"`   // of autoRollback: kept, no evidence (41 of 100 calls), or the evidence; empty until then
+	Pinned   string          `json:"pinned_to,omitempty"` // hash of the files that the revision overrides: it stays while they have that hash
+	RevertAt time.Time       `json:"revert_at,omitzero"`  // when the host goes back to the revision before, unless this one is confirmed
+	Took     Seconds         `json:"took_seconds,omitempty"`
+	Rules    int             `json:"rules"`
+	Error    string          `json:"error,omitempty"`    // reason for the rejection, unless Problems has it
+	Problems config.Problems `json:"problems,omitempty"` // reasons for the rejection
+	Changes  Changes         `json:"changes,omitempty"`
+	Warnings config.Problems `json:"warnings,omitempty"`
+	Files    []config.File   `json:"files,omitempty"`
+}
+
+// MadeRevision reports whether the attempt put a revision in force that has not been undone: an applied one has, and a start whose
+// files are held, with what runs in their place.
+func (a *Attempt) MadeRevision() bool {
+	return a.Result == ResultApplied || a.Result == ResultHeld && a.Source == SourceStart
+}
+
+// FileText is a file of a revision with its text.
+type FileText struct {
+	config.File
+	Text string `json:"text"`
+}
