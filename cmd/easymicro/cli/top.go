@@ -25,12 +25,13 @@ func newTop(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "top",
 		Short: "Show who calls what, the busiest first",
-		Long: `top shows the calls of the last five minutes by caller and method, by peer, or by any combination: calls per second within the
-last five to ten seconds and their share of all calls, the calls of the five minutes, how many of these a rule of the host
-refused or ended, how many failed (UNAVAILABLE, INTERNAL, DEADLINE_EXCEEDED), and the mean latency of those that were not refused.
+		Long: `top shows the calls of the last five minutes by caller and method, by peer, or by any combination: calls per second
+within the last five to ten seconds and their share of all calls, the calls of the five minutes, how many of these a rule
+of the host refused or ended, how many failed (UNAVAILABLE, INTERNAL, DEADLINE_EXCEEDED), and the mean latency of those
+that were not refused.
 
-The host counts them in bounded memory: callers and peers with few calls share a row "others" if there are very many. Calls
-without a valid token have the caller "-", and calls of methods that are not served have the method _OTHER.`,
+The host counts them in bounded memory: callers and peers with few calls share a row "others" if there are very many.
+Calls without a valid token have the caller "-", and calls of methods that are not served have the method _OTHER.`,
 		Example: `  easymicro top
   easymicro top --by peer -n 5
   easymicro top --by caller --method Arith.Mul --watch
