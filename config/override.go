@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"slices"
 	"strings"
 
 	"go.yaml.in/yaml/v4"
@@ -24,12 +25,11 @@ func Altered(r *Rule, file, path, value string) (*Rule, Problems) {
 	if path == "name" || path == "was" || strings.ContainsAny(path, "[] ") {
 		return wrong("cannot be overridden: name a field of the rule, such as rateLimit.rate")
 	}
-	at := root
-	keys := strings.Split(path, ".")
-	for _, key := range keys[:len(keys)-1] {
-		at = childOf(at, key)
+	n := root
+	for key := range strings.SplitSeq(path, ".") {
+		n = childOf(n, key)
 	}
-	*childOf(at, keys[len(keys)-1]) = *parsed.Content[0]
+	*n = *parsed.Content[0]
 	list := &yaml.Node{Kind: yaml.MappingNode, Content: []*yaml.Node{textNode("rules"), {Kind: yaml.SequenceNode, Content: []*yaml.Node{root}}}}
 	text, err := yaml.Dump(list)
 	if err != nil {
@@ -43,7 +43,12 @@ func Altered(r *Rule, file, path, value string) (*Rule, Problems) {
 	if problems.Err() != nil {
 		return nil, problems
 	}
-	rules[0].path, rules[0].at = r.path, r.at
+	at := positions{file: r.at.file}
+	for _, found := range rules[0].at.list {
+		p := r.Position(found.path)
+		at.list = append(at.list, valuePosition{found.path, int32(p.Line), int32(p.Column)}) //nolint:gosec // they were int32
+	}
+	rules[0].path, rules[0].at = r.path, at
 	return &rules[0], nil
 }
 
@@ -85,5 +90,9 @@ func Without(r *Rule, k Kind) *Rule {
 		return &c
 	}
 	reflect.ValueOf(&c).Elem().FieldByName(strings.ToUpper(string(k[:1])) + string(k[1:])).SetZero()
+	c.at.list = slices.DeleteFunc(slices.Clone(r.at.list), func(p valuePosition) bool {
+		below, ok := strings.CutPrefix(p.path, string(k))
+		return ok && (below == "" || strings.ContainsAny(below[:1], ".["))
+	})
 	return &c
 }

@@ -53,6 +53,47 @@ func TestARuleIsAlteredInOneField(t *testing.T) {
 	}
 }
 
+// Fields that are altered one after the other keep their values, also those that the file does not have.
+func TestARuleIsAlteredAgain(t *testing.T) {
+	set := loadOverridable(t)
+	r := &set.Rules[0]
+	for _, field := range []string{"mode=shadow", "concurrency.max=3", "rateLimit.rate=7", "timeout=50ms"} {
+		path, value, _ := strings.Cut(field, "=")
+		next, problems := Altered(r, "o", path, value)
+		if problems.Err() != nil {
+			t.Fatal(field, problems)
+		}
+		r = next
+	}
+	if r.Mode != Shadow || r.Concurrency.Max != 3 || r.RateLimit.Rate != 7 || r.Timeout.Std() != 50*time.Millisecond {
+		t.Errorf("%+v", r)
+	}
+}
+
+// What is shown of a rule that lost a kind, or that is altered then, does not have it.
+func TestARuleIsShownWithoutAKind(t *testing.T) {
+	set := loadOverridable(t)
+	set.Rules[0] = *Without(&set.Rules[0], KindRateLimit)
+	effective, err := EffectiveOf(set)
+	if err != nil || strings.Contains(effective.YAML, "rateLimit") || !strings.Contains(effective.YAML, "timeout: 1s") {
+		t.Error(effective, err)
+	}
+	r, problems := Altered(&set.Rules[0], "o", "timeout", "2s")
+	if problems.Err() != nil || r.RateLimit != nil || r.Timeout.Std() != 2*time.Second {
+		t.Errorf("%v %+v", problems, r)
+	}
+}
+
+func loadOverridable(t *testing.T) *Set {
+	t.Helper()
+	m, problems := DecodeManifest("m.yaml", []byte("services: [{name: A, handler: a}]\n"), nil)
+	rules, more := DecodeRules("p.yaml", []byte("rules:\n- {name: r, match: {service: A}, rateLimit: {rate: 500, per: 1m}, timeout: 1s}\n"), nil)
+	if found := append(problems, more...); found.Err() != nil {
+		t.Fatal(found)
+	}
+	return &Set{Manifest: m, Rules: rules}
+}
+
 func TestARuleWithoutItsOnlyKindIsOff(t *testing.T) {
 	for _, kind := range Kinds() {
 		field := map[Kind]string{

@@ -49,6 +49,7 @@ func (o overlay) firstEnd() (at time.Time) {
 // on returns a set with the overrides. It leaves out those that have ended, and rules of whose name the set has one.
 func (o overlay) on(set *config.Set, now time.Time) (overlaid, error) {
 	v, changed := overlaid{set: set}, changedRules{set: set}
+	var bypasses overlay // whatever the others change, they come last
 	for i := range o {
 		x := &o[i]
 		if !x.Until.After(now) {
@@ -59,6 +60,10 @@ func (o overlay) on(set *config.Set, now time.Time) (overlaid, error) {
 			continue
 		}
 		v.overrides = append(v.overrides, *x)
+		if x.Action == admin.ActionBypass {
+			bypasses = append(bypasses, *x)
+			continue
+		}
 		if x.Target != "" && set.Rule(x.Target) == nil {
 			v.warn("the override %s has no effect: there is no rule %s", x.Name, x.Target)
 			continue
@@ -66,6 +71,9 @@ func (o overlay) on(set *config.Set, now time.Time) (overlaid, error) {
 		if err := changed.add(x); err != nil {
 			return v, err
 		}
+	}
+	for i := range bypasses {
+		changed.bypass(config.Kind(bypasses[i].Kind))
 	}
 	if len(changed.rules) == 0 {
 		return v, nil
@@ -93,13 +101,6 @@ func (c *changedRules) add(x *admin.Override) error {
 			return err
 		}
 		c.put(r)
-	case admin.ActionBypass:
-		for i := range c.set.Rules {
-			r := c.rule(c.set.Rules[i].Name)
-			if kind := config.Kind(x.Kind); r.Mode != config.Off && slices.Contains(r.Kinds(), kind) {
-				c.put(config.Without(r, kind))
-			}
-		}
 	default:
 		rules, problems := config.DecodeRules("override "+x.Name, []byte("rules: ["+x.Rule+"]\n"), nil)
 		if err := problems.Err(); err != nil {
@@ -108,6 +109,15 @@ func (c *changedRules) add(x *admin.Override) error {
 		c.put(&rules[0])
 	}
 	return nil
+}
+
+// bypass takes a kind out of all rules of the set.
+func (c *changedRules) bypass(k config.Kind) {
+	for i := range c.set.Rules {
+		if r := c.rule(c.set.Rules[i].Name); r.Mode != config.Off && slices.Contains(r.Kinds(), k) {
+			c.put(config.Without(r, k))
+		}
+	}
 }
 
 // rule returns a rule with the changes so far.
