@@ -196,17 +196,24 @@ func (a *adminHost) Rollback(ctx context.Context, q admin.RollbackRequest) (*adm
 
 // Override puts an override in force.
 func (a *adminHost) Override(ctx context.Context, q admin.OverrideRequest) (*admin.OverrideResult, error) {
-	return a.overridden(a.applier.incidents.put(context.WithoutCancel(ctx), &q))
+	r, err := a.applier.incidents.put(context.WithoutCancel(ctx), &q)
+	return a.overridden(r, err, "change the command")
 }
 
 // DropOverride ends one.
 func (a *adminHost) DropOverride(ctx context.Context, name, who string) (*admin.OverrideResult, error) {
-	return a.overridden(a.applier.incidents.drop(context.WithoutCancel(ctx), name, who))
+	r, err := a.applier.incidents.drop(context.WithoutCancel(ctx), name, who)
+	return a.overridden(r, err, "drop the overrides that need it first")
 }
 
-func (a *adminHost) overridden(r *admin.OverrideResult, err error) (*admin.OverrideResult, error) {
+// overridden returns the answer of a change of overrides. help says what to do about problems.
+func (a *adminHost) overridden(r *admin.OverrideResult, err error, help string) (*admin.OverrideResult, error) {
+	if problems, ok := errors.AsType[config.Problems](err); ok {
+		return nil, admin.Errorf(admin.CodeRejected, "nothing has changed, r%d keeps running", a.current.Load().revision).
+			WithHelp("%s", help).WithProblems(problems.Few())
+	}
 	if err != nil {
-		return nil, a.refused(err, "change the command")
+		return nil, a.refused(err, help)
 	}
 	return r, nil
 }

@@ -152,7 +152,7 @@ func (i *incidents) describe(x *admin.Override, q *admin.OverrideRequest) error 
 			return e.WithHelp("easymicro config shows the rules")
 		}
 		x.Name, x.Target, x.Field, x.Value = overrideName(q.Rule, q.Field), q.Rule, q.Field, q.Value
-		x.Text = fmt.Sprintf("%s of %s is %s", q.Field, q.Rule, q.Value)
+		x.Text = fmt.Sprintf("sets %s of %s to %s", q.Field, q.Rule, q.Value)
 		return nil
 	case admin.ActionBypass:
 		kind := config.Kind(q.Kind)
@@ -160,9 +160,13 @@ func (i *incidents) describe(x *admin.Override, q *admin.OverrideRequest) error 
 		case kind == config.KindAccess:
 			return admin.Errorf(admin.CodeBadRequest, "access cannot be bypassed").WithHelp("it decides who may call")
 		case !slices.Contains(config.Kinds(), kind):
-			return admin.Errorf(admin.CodeBadRequest, "unknown kind of rule %q", q.Kind).WithHelp("known: %s", strings.Join(bypassable(), ", "))
+			e := admin.Errorf(admin.CodeBadRequest, "unknown kind of rule %q", q.Kind)
+			if meant := config.Suggest(q.Kind, bypassable()); meant != "" {
+				return e.WithHelp("did you mean %s?", meant)
+			}
+			return e.WithHelp("known: %s", strings.Join(bypassable(), ", "))
 		}
-		x.Name, x.Kind, x.Text = overrideName(q.Action, q.Kind), q.Kind, "no rule has its "+q.Kind
+		x.Name, x.Kind, x.Text = overrideName(q.Action, q.Kind), q.Kind, "takes "+q.Kind+" of all rules out of force"
 		return nil
 	}
 	return i.describeRule(x, q)
@@ -211,13 +215,17 @@ func (i *incidents) describeRule(x *admin.Override, q *admin.OverrideRequest) er
 	}
 	x.Name = overrideName(q.Action, who, called)
 	does := `access: {deny: [{caller: "*"}]}`
-	x.Text = "no " + calls + " to " + q.Method
+	x.Text = "refuses " + calls + " to " + q.Method
 	if q.Action == admin.ActionLimit {
 		limit, err := limitOf(q.Rate)
 		if err != nil {
 			return err
 		}
-		does, x.Text = limit, "at most "+q.Rate+" "+calls+" to "+q.Method
+		rate := q.Rate
+		if !strings.Contains(rate, "/") {
+			rate += "/s"
+		}
+		does, x.Text = limit, "limits "+calls+" to "+q.Method+" to "+rate
 	}
 	x.Rule = fmt.Sprintf("{name: %s, match: {%s}, %s}", quoted(x.Name), match, does)
 	return nil
@@ -231,10 +239,10 @@ func limitOf(text string) (string, error) {
 	if !known {
 		per, _ = time.ParseDuration(unit)
 	}
-	if err != nil || !(rate > 0) || math.IsInf(rate, 0) || per <= 0 {
+	burst := max(1, math.Ceil(rate*float64(time.Second)/float64(per)))
+	if err != nil || !(rate > 0) || math.IsInf(burst, 0) || per <= 0 {
 		return "", admin.Errorf(admin.CodeBadRequest, "rate: cannot read %q", text).WithHelp("want calls and a time, such as 5/s, 300/m or 1/10s; to refuse all calls, use block")
 	}
-	burst := max(1, math.Ceil(rate*float64(time.Second)/float64(per)))
 	return fmt.Sprintf("rateLimit: {rate: %v, per: %s, burst: %.0f}", rate, per, burst), nil
 }
 
