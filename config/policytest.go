@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"reflect"
+	"strings"
 	"time"
 )
 
@@ -65,6 +66,11 @@ type TestOutcome struct {
 	By      Patterns       `yaml:"by" pattern:"name" doc:"Rules that refuse calls, each at least one, and no other rule does."`
 	Refused map[string]int `yaml:"refused" min:"0" doc:"Number of calls that each of these rules refuses. 0: the rule refuses none."`
 	Shadow  map[string]int `yaml:"shadow" min:"0" doc:"Number of calls that each of these rules in shadow would refuse."`
+}
+
+// expects reports whether o names any outcome.
+func (o *TestOutcome) expects() bool {
+	return o.Codes() != nil || len(o.By)+len(o.Refused)+len(o.Shadow) > 0
 }
 
 // TestExpectation is the expected outcome of a case.
@@ -146,13 +152,16 @@ func (t *PolicyTest) check() (problems Problems) {
 		if first, taken := seen.taken(c.Name, t.Position(path+".name")); taken && c.Name != "" {
 			add(path+".name", "%q is taken by the case in line %d", clip(c.Name), first.Line)
 		}
-		expects := t.at.written(path + ".expect")
+		if t.at.written(path+".name") && strings.TrimSpace(c.Name) == "" {
+			add(path+".name", "is empty: say what the case proves")
+		}
+		expects := c.Expect.NobodyNew || c.Expect.expects()
 		if t.at.written(path+".calls") && len(c.Calls) == 0 {
 			add(path+".calls", "is an empty list, which proves nothing")
 		}
 		for j := range c.Calls {
 			step := t.StepPath(i, j)
-			expects = expects || c.Calls[j].Expect != nil
+			expects = expects || c.Calls[j].Expect != nil && c.Calls[j].Expect.expects()
 			if j == 0 && c.Calls[j].Together {
 				add(step+".together", "there is no step before it")
 			}

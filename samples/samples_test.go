@@ -36,7 +36,7 @@ func TestThereIsASampleForEachFeature(t *testing.T) {
 	found := folders(t)
 	for _, want := range []string{
 		"quickstart", "error", "metadata", "serialize", "timeout", "keepalive", "ratelimit", "circuitbreaker", "gateway", "metrics",
-		"upstream", "client", "discovery", "gatewayalone", "rollback",
+		"upstream", "client", "discovery", "gatewayalone", "rollback", "policytest",
 	} {
 		if !slices.Contains(found, want) {
 			t.Errorf("no sample %s", want)

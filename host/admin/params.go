@@ -112,10 +112,10 @@ func (p params) top() (q TopQuery, err error) {
 			return q, badValue("method", name, "a method such as Arith.Mul")
 		}
 	}
-	q.Rows = maxTopRows
+	q.Rows = MaxTopRows
 	if rows, given := p["rows"]; given {
-		if q.Rows, err = strconv.Atoi(rows); err != nil || q.Rows < 1 || q.Rows > maxTopRows {
-			return q, badValue("rows", rows, "a number from 1 to "+strconv.Itoa(maxTopRows))
+		if q.Rows, err = strconv.Atoi(rows); err != nil || q.Rows < 1 || q.Rows > MaxTopRows {
+			return q, badValue("rows", rows, "a number from 1 to "+strconv.Itoa(MaxTopRows))
 		}
 	}
 	return q, nil

@@ -10,8 +10,8 @@ const (
 // TopFields lists them.
 func TopFields() []string { return []string{ByCaller, ByMethod, ByPeer} }
 
-// maxTopRows bounds TopQuery.Rows, and is its default.
-const maxTopRows = 1000
+// MaxTopRows is the most rows that TopQuery may ask for, and its default.
+const MaxTopRows = 1000
 
 // TopQuery asks for the calls of the last five minutes.
 type TopQuery struct {

@@ -160,36 +160,48 @@ func (l *loader) rules(ctx context.Context, s *suite, path string, test *config.
 		return filepath.Join(filepath.Dir(path), file)
 	}
 	s.outcome.Manifest = beside(test.Manifest)
-	s.rules, problems = l.ruleset(ctx, s.outcome.Manifest, test, "manifest")
-	if problems.Err() != nil {
-		return problems
+	var err error
+	if s.rules, err = l.ruleset(ctx, s.outcome.Manifest); err != nil {
+		if problems, ok := errors.AsType[config.Problems](err); ok {
+			return problems
+		}
+		return config.Problems{test.Position("manifest").Problem("manifest", unusable(s.outcome.Manifest, err))}
 	}
-	older := l.against
-	if older == "" && test.Against != "" {
-		older = beside(test.Against)
-	}
-	if older != "" {
-		var wrong config.Problems
-		if s.against, wrong = l.ruleset(ctx, older, test, "against"); len(wrong) > 0 {
-			p := test.Position("against").Problem("against", older+": "+wrong[0].String())
-			problems = append(problems, p)
+	switch {
+	case l.against != "":
+		if s.against, err = l.ruleset(ctx, l.against); err != nil {
+			problems = config.Problems{{File: "--against", Message: unusable(l.against, err)}}
+		}
+	case test.Against != "":
+		older := beside(test.Against)
+		if s.against, err = l.ruleset(ctx, older); err != nil {
+			problems = config.Problems{test.Position("against").Problem("against", unusable(older, err))}
 		}
 	}
 	return problems
 }
 
-// ruleset loads a manifest that field names.
-func (l *loader) ruleset(ctx context.Context, path string, test *config.PolicyTest, field string) (*ruleset, config.Problems) {
+// unusable returns why a manifest cannot be used, such as its first problem.
+func unusable(path string, err error) string {
+	problems, ok := errors.AsType[config.Problems](err)
+	if !ok {
+		return path + " " + files.Reason(err)
+	}
+	first := problems[0]
+	if first.File != path && !filepath.IsAbs(first.File) {
+		first.File = filepath.Join(filepath.Dir(path), first.File)
+	}
+	return first.String()
+}
+
+// ruleset loads a manifest. The error is config.Problems if it, or a file that it names, has any.
+func (l *loader) ruleset(ctx context.Context, path string) (*ruleset, error) {
 	if r := l.known[path]; r != nil {
 		return r, nil
 	}
 	r, err := newRuleset(ctx, path, l.registry)
-	if problems, ok := errors.AsType[config.Problems](err); ok {
-		return nil, problems
+	if err == nil {
+		l.known[path] = r
 	}
-	if err != nil {
-		return nil, config.Problems{test.Position(field).Problem(field, err.Error())}
-	}
-	l.known[path] = r
-	return r, nil
+	return r, err
 }

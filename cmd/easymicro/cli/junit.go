@@ -16,6 +16,7 @@ type (
 		Tests    int          `xml:"tests,attr"`
 		Failures int          `xml:"failures,attr"`
 		Errors   int          `xml:"errors,attr"`
+		Time     string       `xml:"time,attr"`
 		Suites   []junitSuite `xml:"testsuite"`
 	}
 	junitSuite struct {
@@ -39,17 +40,20 @@ type (
 	}
 	junitTrouble struct {
 		Message string `xml:"message,attr"`
+		Type    string `xml:"type,attr"`
 		Text    string `xml:",chardata"`
 	}
 )
 
 func writeJUnit(w io.Writer, suites []policytest.Suite) error {
-	report := junitReport{}
+	report, took := junitReport{}, 0.0
 	for i := range suites {
 		s := newJUnitSuite(&suites[i])
+		took += tookMS(&suites[i])
 		report.Tests, report.Failures, report.Errors = report.Tests+s.Tests, report.Failures+s.Failures, report.Errors+s.Errors
 		report.Suites = append(report.Suites, s)
 	}
+	report.Time = seconds(took)
 	if _, err := io.WriteString(w, xml.Header); err != nil {
 		return err
 	}
@@ -64,29 +68,34 @@ func writeJUnit(w io.Writer, suites []policytest.Suite) error {
 
 func newJUnitSuite(s *policytest.Suite) junitSuite {
 	suite := junitSuite{Name: s.File, File: s.File, Failures: s.Failed()}
-	took := 0.0
 	for i := range s.Cases {
 		t := &s.Cases[i]
-		took += t.TookMS
 		suite.Cases = append(suite.Cases, junitCase{
-			Name: t.Name, Class: s.File, File: s.File, Line: t.Line, Time: seconds(t.TookMS), Failure: trouble(t.Failures), SystemOut: t.Seen.String(),
+			Name: t.Name, Class: s.File, File: s.File, Line: t.Line, Time: seconds(t.TookMS), Failure: trouble("expectation", t.Failures), SystemOut: t.Seen.String(),
 		})
 	}
 	if len(s.Problems) > 0 { // the cases did not run
 		suite.Errors = 1
 		suite.Cases = append(suite.Cases, junitCase{
-			Name: "the files", Class: s.File, File: s.File, Line: s.Problems[0].Line, Time: seconds(0), Error: trouble(s.Problems),
+			Name: "the files", Class: s.File, File: s.File, Line: s.Problems[0].Line, Time: seconds(0), Error: trouble("problem", s.Problems),
 		})
 	}
-	suite.Tests, suite.Time = len(suite.Cases), seconds(took)
+	suite.Tests, suite.Time = len(suite.Cases), seconds(tookMS(s))
 	return suite
 }
 
-func trouble(problems config.Problems) *junitTrouble {
+func tookMS(s *policytest.Suite) (sum float64) {
+	for i := range s.Cases {
+		sum += s.Cases[i].TookMS
+	}
+	return sum
+}
+
+func trouble(kind string, problems config.Problems) *junitTrouble {
 	if len(problems) == 0 {
 		return nil
 	}
-	return &junitTrouble{Message: problems[0].Message, Text: problems.Error()}
+	return &junitTrouble{Message: problems[0].Message, Type: kind, Text: problems.Error()}
 }
 
 func seconds(ms float64) string { return strconv.FormatFloat(ms/1000, 'f', 3, 64) }

@@ -24,6 +24,7 @@ type overrideCommand struct {
 // flags adds the flags that all overrides have.
 func (c *overrideCommand) flags(cmd *cobra.Command) {
 	cmd.Flags().DurationVar(&c.end, "for", defaultOverride, "how long; it ends by itself after this `TIME`")
+	cmd.Flags().Lookup("for").DefValue = config.Duration(defaultOverride).String()
 	cmd.Flags().StringVarP(&c.q.Message, "message", "m", "", "`REASON` for the history and the audit log")
 	_ = cmd.RegisterFlagCompletionFunc("for", fixed("5m", "15m", "1h"))
 	_ = cmd.RegisterFlagCompletionFunc("message", cobra.NoFileCompletions)
@@ -31,7 +32,7 @@ func (c *overrideCommand) flags(cmd *cobra.Command) {
 
 // source adds the flags that say whose calls are meant.
 func (c *overrideCommand) source(cmd *cobra.Command) {
-	cmd.Flags().StringVar(&c.q.Caller, "caller", "", "only calls of the caller `NAME`; a glob")
+	cmd.Flags().StringVar(&c.q.Caller, "caller", "", "only calls of the caller `NAME`, or of a pattern such as partner-*")
 	cmd.Flags().StringVar(&c.q.Peer, "peer", "", "only calls from the `ADDRESS` or network")
 	_ = cmd.RegisterFlagCompletionFunc("caller", topWords(c.app, admin.ByCaller))
 	_ = cmd.RegisterFlagCompletionFunc("peer", topWords(c.app, admin.ByPeer))
@@ -40,7 +41,7 @@ func (c *overrideCommand) source(cmd *cobra.Command) {
 func newLimit(a *app) *cobra.Command {
 	c := &overrideCommand{app: a, q: admin.OverrideRequest{Action: admin.ActionLimit}}
 	cmd := &cobra.Command{
-		Use:   "limit METHOD --caller NAME --rate RATE",
+		Use:   "limit METHOD [--caller NAME] --rate RATE",
 		Short: "Limit the calls of a caller for a while",
 		Long: `limit puts a rate limit in force at once, in addition to the rules of the files: for a caller, a peer, or all calls of a method.
 METHOD is SERVICE.METHOD, SERVICE.* or "*". The limit ends by itself, and stays in force over edits of the files and, with
@@ -72,8 +73,8 @@ func newBlock(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "block METHOD --caller NAME",
 		Short: "Refuse the calls of a caller for a while",
-		Long: `block refuses calls with PERMISSION_DENIED, at once and in addition to the rules of the files: those of a caller, from a peer,
-or all calls of a method. METHOD is SERVICE.METHOD, SERVICE.* or "*". It ends by itself; everything else is as with
+		Long: `block refuses calls with PERMISSION_DENIED, at once and in addition to the rules of the files: those of a caller or from a
+peer, or all with --caller "*". METHOD is SERVICE.METHOD, SERVICE.* or "*". It ends by itself; everything else is as with
 easymicro limit.`,
 		Example: `  easymicro block Arith.Mul --caller partner-7 --for 15m -m "ticket 4711"
   easymicro block "*" --peer 10.0.0.0/8`,
@@ -151,7 +152,7 @@ bypass included.`,
 
 func (c *overrideCommand) run(cmd *cobra.Command) error {
 	if c.end < time.Second || c.end > admin.MaxOverride {
-		return usageError("--for: %s is not a time from 1s to %s", c.end, admin.MaxOverride)
+		return usageError("--for: must be from 1s to %s, not %s", config.Duration(admin.MaxOverride), config.Duration(c.end))
 	}
 	host, err := newHostClient(c.app)
 	if err != nil {

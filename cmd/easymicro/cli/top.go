@@ -52,13 +52,16 @@ Calls without a valid token have the caller "-", and calls of methods that are n
 
 func (c *topCommand) run(cmd *cobra.Command, _ []string) error {
 	q := admin.TopQuery{By: c.by, Rows: c.rows}
-	for _, field := range c.by {
-		if known := admin.TopFields(); !slices.Contains(known, field) {
+	for i, field := range c.by {
+		switch known := admin.TopFields(); {
+		case !slices.Contains(known, field):
 			return usageError("--by: %q is not one of %s%s", field, strings.Join(known, ", "), didYouMean(field, known))
+		case slices.Contains(c.by[:i], field):
+			return usageError("--by: %s is there twice", field)
 		}
 	}
-	if c.rows < 1 {
-		return usageError("--rows: %d is not a number of rows: want 1 or more", c.rows)
+	if c.rows < 1 || c.rows > admin.MaxTopRows {
+		return usageError("--rows: must be from 1 to %d, not %d", admin.MaxTopRows, c.rows)
 	}
 	if c.method != "" {
 		var err error
@@ -72,13 +75,20 @@ func (c *topCommand) run(cmd *cobra.Command, _ []string) error {
 	}
 	return (&refresh{&c.printer, host, c.watch}).run(cmd.Context(), func(ctx context.Context) (func() error, error) {
 		t, err := host.Top(ctx, q)
+		if err == nil && t.Calls == 0 && q.Method != "" { // perhaps there is no such method
+			_, err = host.Explain(ctx, admin.ExplainQuery{Service: q.Service, Method: q.Method})
+		}
 		return func() error { return c.print(t, func() { c.text(t) }) }, err
 	})
 }
 
 func (c *topCommand) text(t *admin.Top) {
 	if t.Calls == 0 {
-		c.line("no calls in the last five minutes")
+		of := ""
+		if c.method != "" {
+			of = " of " + c.method
+		}
+		c.line("no calls%s in the last five minutes", of)
 		return
 	}
 	var titles []string
