@@ -55,7 +55,17 @@ func (c *diffCommand) run(cmd *cobra.Command, args []string) error {
 	if err != nil {
 		return err
 	}
-	if err := c.print(d, (&difference{&c.printer, d}).text); err != nil {
+	list, err := host.Overrides(cmd.Context())
+	if err != nil {
+		return host.failed(err)
+	}
+	err = c.print(d, func() {
+		(&difference{&c.printer, d}).text()
+		if len(list) > 0 {
+			c.line("not compared: %s in force (easymicro override list)", count(len(list), "override"))
+		}
+	})
+	if err != nil {
 		return err
 	}
 	if c.exitCode && len(d.Changes) > 0 {

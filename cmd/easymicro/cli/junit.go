@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/host/policytest"
 )
 
-// A report in the XML format of JUnit, as CI systems read it.
+// The types describe a report in the XML format of JUnit, which CI systems read.
 type (
 	junitReport struct {
 		XMLName  xml.Name     `xml:"testsuites"`

@@ -30,7 +30,7 @@ func (c *overrideCommand) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("message", cobra.NoFileCompletions)
 }
 
-// source adds the flags that say whose calls are meant.
+// source adds the flags that select calls by caller and peer.
 func (c *overrideCommand) source(cmd *cobra.Command) {
 	cmd.Flags().StringVar(&c.q.Caller, "caller", "", "only calls of the caller `NAME`, or of a pattern such as partner-*")
 	cmd.Flags().StringVar(&c.q.Peer, "peer", "", "only calls from the `ADDRESS` or network")
@@ -126,8 +126,8 @@ func newOverride(a *app) *cobra.Command {
 		Short: "Change a value of a rule for a while; list and drop overrides",
 		Long: `override changes one value of a rule of the files, at once and until its end. FIELD is a field of the rule, such as
 rateLimit.rate or timeout; fields that are not written in the rule get the default that fits the new value. It ends by itself;
-everything else is as with easymicro limit. With list and drop it shows and ends all overrides, those of limit, block and
-bypass included.`,
+everything else is as with easymicro limit. override list shows all overrides, those of limit, block and bypass included,
+and override drop ends them.`,
 		Example: `  easymicro override arith-mul rateLimit.rate=50 --for 15m
   easymicro override arith-mul mode=off -m "ticket 4711"
   easymicro override list`,
@@ -166,14 +166,14 @@ func (c *overrideCommand) run(cmd *cobra.Command) error {
 	return c.print(r, func() {
 		(&putInForce{app: c.app}).text(&r.Revision)
 		x := &r.Override
-		c.line("%s: %s, until %s; easymicro override drop %[1]s ends it now", x.Name, x.Text, x.Until.Local().Format(time.TimeOnly))
+		c.line("%s: %s, until %s; easymicro override drop %[1]s ends it now", x.Name, x.Text, until(x.Until))
 		if x.Rule != "" {
 			c.line("to keep it, add to a policy file:\n  - %s", x.Rule)
 		}
 	})
 }
 
-// topWords completes with callers or peers of recent calls, the busiest first.
+// topWords completes callers or peers of recent calls, the busiest first.
 func topWords(a *app, field string) completer {
 	return func(cmd *cobra.Command, _ []string, word string) ([]string, cobra.ShellCompDirective) {
 		complete := firstArgument(a, func(ctx context.Context, c *admin.Client, _ string) (words []string) {

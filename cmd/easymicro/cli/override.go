@@ -14,7 +14,7 @@ func newOverrideList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "Show the overrides in force",
-		Long:  `list shows what limit, block, override and bypass have put in force, with its end, by whom and why.`,
+		Long:  `list shows what limit, block, override and bypass have put in force, until when, by whom and why.`,
 		Example: `  easymicro override list
   easymicro override list -o json | jq -r '.[].rule'`,
 		Args: noArgs,
@@ -73,11 +73,19 @@ func overrideRows(list []admin.Override) [][]string {
 
 // overrideText returns the line about an override.
 func overrideText(p *printer, x *admin.Override) string {
-	text := fmt.Sprintf("%s %s: %s, until %s, by %s", p.paint(yellow, "override"), x.Name, x.Text, x.Until.Local().Format(time.TimeOnly), orDash(x.Who))
+	text := fmt.Sprintf("%s %s: %s, until %s, by %s", p.paint(yellow, "override"), x.Name, x.Text, until(x.Until), orDash(x.Who))
 	if x.Why != "" {
 		text += ": " + x.Why
 	}
 	return text
+}
+
+// until formats the end of an override: a time of day, with the date if that is a day or more ahead.
+func until(t time.Time) string {
+	if time.Until(t) < 24*time.Hour {
+		return t.Local().Format(time.TimeOnly)
+	}
+	return t.Local().Format(time.DateTime)
 }
 
 func overrideWords(ctx context.Context, c *admin.Client, _ string) (words []string) {

@@ -28,7 +28,7 @@ func newPolicyTest(a *app) *cobra.Command {
 		Short: "Run policy tests: scripted calls under the rules, on a virtual clock",
 		Long: `test runs the cases in files of policy tests, or in those of a directory. A case makes calls on a virtual clock, under the
 rules of the manifest that the file names, and compares the outcome with what it expects: hours pass in milliseconds. Rules are
-compiled and evaluated as by serve. Handlers are not opened: the case says what they do. -c is not used.
+compiled and evaluated as in serve. Handlers are not opened: the case says what they do. -c is not used.
 
   cases:
     - name: a partner has fifteen calls in the first second
