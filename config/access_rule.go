@@ -83,7 +83,7 @@ func (a *accessRule) refuses(c *accessCall) bool {
 	return (s == 1 || ShareOf(a.Name, c.caller, c.peer) < s) && a.wouldRefuse(c)
 }
 
-// wouldRefuse is refuses with the rule enforced for all callers.
+// wouldRefuse reports whether the rule would refuse a call if it were enforced for all callers.
 func (a *accessRule) wouldRefuse(c *accessCall) bool {
 	if !a.callers.matches(c.caller) || len(a.peers) > 0 && !inNetworks(a.peers, c.peer) ||
 		slices.ContainsFunc(a.except, func(x accessException) bool { return x.excludes(c) }) {

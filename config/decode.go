@@ -148,7 +148,7 @@ func notTokens(root *yaml.Node) string {
 	return ""
 }
 
-// notPolicyTest is notRules for files of policy tests.
+// notPolicyTest returns a message about a document that is not a file of policy tests, or "".
 func notPolicyTest(root *yaml.Node) string {
 	object := kubernetesObject(root)
 	switch {

@@ -352,7 +352,7 @@ var (
 	keyType        = reflect.TypeFor[Key]()
 )
 
-// oneOrList has the lists of mappings of which one alone may be written without a list.
+// oneOrList has the types of lists whose only mapping may be written without a list.
 var oneOrList = map[reflect.Type]bool{
 	reflect.TypeFor[Exceptions](): true, reflect.TypeFor[TestSteps](): true, reflect.TypeFor[TestScripts](): true,
 }

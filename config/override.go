@@ -9,8 +9,8 @@ import (
 	"go.yaml.in/yaml/v4"
 )
 
-// Altered returns a copy of a rule with another value of a field, such as rateLimit.rate. What is not written in the rule gets its
-// default anew. file is the name in problems.
+// Altered returns a copy of a rule with another value of a field, such as rateLimit.rate. Fields that are not written get their
+// defaults anew. Problems name the file.
 func Altered(r *Rule, file, path, value string) (*Rule, Problems) {
 	w := &effectiveWriter{types: structTypes{}, values: map[string]EffectiveValue{}, position: r.Position, written: r.at.written}
 	root := w.mapping("", reflect.ValueOf(r).Elem())

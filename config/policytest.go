@@ -59,8 +59,8 @@ type TestScript struct {
 	Endpoint string   `yaml:"endpoint" doc:"Only calls to this endpoint of an upstream."`
 }
 
-// TestOutcome is the expected outcome of some calls. Of what is absent anything may happen, except that codes which are not
-// listed must not occur beside codes that are.
+// TestOutcome is the expected outcome of some calls. Fields that are absent expect nothing. If a code is listed, calls must not
+// end with any other.
 type TestOutcome struct {
 	TestCodes
 	By      Patterns       `yaml:"by" pattern:"name" doc:"Rules that refuse calls, each at least one, and no other rule does."`
@@ -138,14 +138,14 @@ func (t *PolicyTest) StepPath(number, step int) string {
 	return path
 }
 
-// check finds what no field shows by itself.
+// check returns the problems that no field shows alone.
 func (t *PolicyTest) check() (problems Problems) {
 	add := func(path, message string, args ...any) {
 		problems = append(problems, t.Position(path).Problem(path, fmt.Sprintf(message, args...)))
 	}
 	var seen names
 	if t.at.written("cases") && len(t.Cases) == 0 {
-		add("cases", "is an empty list, which proves nothing")
+		add("cases", "is an empty list: nothing would be tested")
 	}
 	for i := range t.Cases {
 		c, path := &t.Cases[i], fmt.Sprintf("cases[%d]", i)
@@ -157,7 +157,7 @@ func (t *PolicyTest) check() (problems Problems) {
 		}
 		expects := c.Expect.NobodyNew || c.Expect.expects()
 		if t.at.written(path+".calls") && len(c.Calls) == 0 {
-			add(path+".calls", "is an empty list, which proves nothing")
+			add(path+".calls", "is an empty list: nothing would be tested")
 		}
 		for j := range c.Calls {
 			step := t.StepPath(i, j)

@@ -268,7 +268,7 @@ func (u *universe) shares(c *accessCall) bool {
 	return u.sharing && c.caller == "anonymous" && c.peer.IsValid()
 }
 
-// alike returns the first of the addresses from a on, as far as the networks do not distinguish them from a, that ok accepts.
+// alike returns the first address from a on that ok accepts, among those that no network distinguishes from a.
 func (u *universe) alike(a netip.Addr, ok func(netip.Addr) bool) (found netip.Addr, is bool) {
 	at := a
 	for range maxAddresses {

@@ -156,8 +156,8 @@ func (s *wideningSearch) byRule(changed changedRule) {
 	}
 }
 
-// passes reports whether next lets a call through that a rule refused. If that depends on the address of an anonymous caller, it
-// looks for one of which it is true, and sets it.
+// passes reports whether next lets a call through that a rule refused. If the address of an anonymous caller decides, it looks
+// for such an address, and sets it.
 func (s *wideningSearch) passes(r *accessRule, heir *Rule, c *accessCall) bool {
 	let := func(c *accessCall) bool { return r.refuses(c) && !s.next.refuses(c, &s.steps) }
 	if !s.u.shares(c) {

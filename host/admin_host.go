@@ -123,7 +123,7 @@ func (a *adminHost) Refusals(_ context.Context, q admin.RefusalQuery) ([]admin.R
 	return list, nil
 }
 
-// Top returns where the calls of the last minutes come from.
+// Top returns the calls of the last five minutes by caller, method or peer.
 func (a *adminHost) Top(_ context.Context, q admin.TopQuery) (*admin.Top, error) {
 	return view.Top(a.flows, q, time.Now()), nil
 }
@@ -200,7 +200,7 @@ func (a *adminHost) Override(ctx context.Context, q admin.OverrideRequest) (*adm
 	return a.overridden(r, err, "change the command")
 }
 
-// DropOverride ends one.
+// DropOverride ends an override.
 func (a *adminHost) DropOverride(ctx context.Context, name, who string) (*admin.OverrideResult, error) {
 	r, err := a.applier.incidents.drop(context.WithoutCancel(ctx), name, who)
 	return a.overridden(r, err, "drop the overrides that need it first")
@@ -218,7 +218,7 @@ func (a *adminHost) overridden(r *admin.OverrideResult, err error, help string) 
 	return r, nil
 }
 
-// Overrides returns those in force.
+// Overrides returns the overrides in force.
 func (a *adminHost) Overrides(context.Context) ([]admin.Override, error) {
 	return a.current.Load().overrides, nil
 }

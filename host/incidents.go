@@ -90,7 +90,7 @@ func (i *incidents) change(ctx context.Context, from trigger) (Attempt, error) {
 	return r, err
 }
 
-// lost returns a warning if overrides end with the process.
+// lost returns a warning if overrides end with the process, and nil otherwise.
 func (i *incidents) lost(set *config.Set) config.Problems {
 	if i.memory != nil {
 		return nil

@@ -46,7 +46,7 @@ func (o overlay) firstEnd() (at time.Time) {
 	return at
 }
 
-// on returns a set with the overrides. It leaves out those that have ended, and rules of whose name the set has one.
+// on returns a set with the overrides. It leaves out overrides that have ended, and rules whose name a rule of the set has.
 func (o overlay) on(set *config.Set, now time.Time) (overlaid, error) {
 	v, changed := overlaid{set: set}, changedRules{set: set}
 	var bypasses overlay // whatever the others change, they come last

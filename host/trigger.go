@@ -74,7 +74,7 @@ func (t *trigger) overlay(prev *generation, set *config.Set) (overlaid, error) {
 	return list.on(set.Plain(), time.Now())
 }
 
-// changes returns how two sets differ. That refusals by overrides are intended is not told.
+// changes returns how two sets differ, without the autoRollback of overrides.
 func (t *trigger) changes(prev, next *config.Set) config.Changes {
 	list := config.Diff(prev, next)
 	if t.edits == nil {

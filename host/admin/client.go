@@ -124,7 +124,7 @@ func (c *Client) Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error
 	return list[Refusal](ctx, c, "refusals", v)
 }
 
-// Top returns where the calls of the last five minutes come from. q.Service and q.Method are given together.
+// Top returns the calls of the last five minutes by caller, method or peer. q.Service and q.Method are set together.
 func (c *Client) Top(ctx context.Context, q TopQuery) (*Top, error) {
 	v := url.Values{}
 	if len(q.By) > 0 {

@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// checker checks what a file of policy tests says about the host.
+// checker checks the methods, endpoints and rules that a file of policy tests names.
 type checker struct {
 	*suite
 	test     *config.PolicyTest
@@ -27,7 +27,7 @@ func (c *checker) check() config.Problems {
 		t, path := &c.test.Cases[i], fmt.Sprintf("cases[%d]", i)
 		if t.Assume != "" {
 			for _, tie := range policies.ValidateTies(c.rules.assuming(t.Assume)) {
-				c.add(path+".assume", "", "once enforced, rules tie: %s", tie)
+				c.add(path+".assume", "", "rules tie once they are enforced: %s", tie)
 			}
 		}
 		if t.Expect.NobodyNew && c.against == nil {

@@ -25,8 +25,8 @@ type message struct {
 	Error string `json:"error,omitempty"`
 }
 
-// Child runs the policy tests that Spawn asks for, and exits. synctest, whose clock they need, runs only in tests of package
-// testing: Child is one.
+// Child runs the policy tests that Spawn asks for, and exits. It runs them in a test of package testing, since synctest, whose
+// clock they need, runs nowhere else.
 func Child() {
 	out := json.NewEncoder(os.Stdout)
 	os.Args, os.Stdout = os.Args[:1], os.Stderr // package testing reads the one and writes to the other
@@ -42,7 +42,7 @@ func Child() {
 	}}}, nil, nil)
 }
 
-// Spawn is Run in a process of its own, which is this program again: its Main has to call Child if IsChild. The process has the
+// Spawn runs policy tests in a child process, which runs this program again: its main must call Child if IsChild. The process has the
 // handlers that Default of package registry has there.
 func Spawn(ctx context.Context, o *Options, each func(*Suite)) error {
 	self, err := os.Executable()

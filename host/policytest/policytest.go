@@ -78,8 +78,8 @@ func Test(t *testing.T, files ...string) {
 	}
 }
 
-// Run runs all cases, and calls each with the outcome of every file. t fails only on a mistake of Run. The error says that the
-// files cannot be found.
+// Run runs all cases, and calls each with the outcome of every file. t fails only if Run itself does. It returns an
+// error if a file cannot be found.
 func Run(t *testing.T, o *Options, each func(*Suite)) error {
 	t.Helper()
 	suites, err := loadSuites(t.Context(), o)

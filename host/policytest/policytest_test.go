@@ -258,7 +258,7 @@ func TestMistakesAreProblemsWithTheirPlace(t *testing.T) {
 		}
 	}
 	s := run(t, rules, "  - {name: a, assume: enforce, calls: {to: Arith.Mul}, expect: {OK: 1}}")
-	if got := s.Problems.Error(); !strings.HasPrefix(got, "tests.yaml:2:23: cases[0].assume: once enforced, rules tie: policies.yaml:4") {
+	if got := s.Problems.Error(); !strings.HasPrefix(got, "tests.yaml:2:23: cases[0].assume: rules tie once they are enforced: policies.yaml:4") {
 		t.Errorf("got %s", got)
 	}
 }

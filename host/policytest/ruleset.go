@@ -38,7 +38,7 @@ func newRuleset(ctx context.Context, path string, reg *registry.Registry) (*rule
 	return r, nil
 }
 
-// assuming returns the rules of a case.
+// assuming returns the rules, with those in shadow enforced if assume says so.
 func (r *ruleset) assuming(assume string) []config.Rule {
 	rules := slices.Clone(r.set.Rules)
 	for i := range rules {

@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// scene is a case under one set of rules, inside a bubble of synctest.
+// scene runs a case under one set of rules, inside a bubble of synctest.
 type scene struct {
 	rules    *policies.Snapshot
 	steps    []*step
@@ -54,7 +54,7 @@ func bare(label string) string {
 	return name
 }
 
-// play carries out the calls of a case under the rules.
+// play makes the calls of a case under the rules.
 func play(ctx context.Context, r *ruleset, c *config.TestCase, assume string, now time.Time) (*scene, error) {
 	if !c.At.IsZero() {
 		now = c.At
@@ -123,7 +123,7 @@ type start struct {
 	number int
 }
 
-// group carries out steps that begin together, and returns once all calls are answered. Calls that begin at the same time do so
+// group runs steps that begin together, and returns once all calls are answered. Calls that begin at the same time do so
 // in the order of the steps, and after the calls that end at that time: every run has the same outcome.
 func (s *scene) group(ctx context.Context, steps []*step) {
 	var starts []start

@@ -52,7 +52,7 @@ func (s sending) Attempt(ctx context.Context, _ int, filter client.EndpointFilte
 	return code.Unreached(code.Errorf(code.Unavailable, "the rules exclude all endpoints").WithReason(code.ReasonNoEndpoint))
 }
 
-// at is the answer of an endpoint.
+// at returns the answer of an endpoint.
 func (s sending) at(ctx context.Context, address string) error {
 	script := s.step.next(address)
 	select {

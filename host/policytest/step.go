@@ -11,7 +11,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// step is a step of a case while it is played.
+// step is a step of a case with its results.
 type step struct {
 	*config.TestStep
 	to      destination
@@ -53,7 +53,7 @@ func (s *step) call(ctx context.Context, in *scene, number int) {
 	}
 }
 
-// serve does with a call what a host does.
+// serve handles a call like a host.
 func (s *step) serve(ctx context.Context, guard *policies.Guard, answer func(result)) {
 	call := &policies.Call{Caller: s.Caller, Peer: s.peer, Metadata: metadata(s.Metadata), Arrived: time.Now()}
 	if s.Deadline > 0 {

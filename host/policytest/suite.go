@@ -67,7 +67,8 @@ func (s *suite) coverage() []Coverage {
 	return list
 }
 
-// loadSuites loads the files and all that they name. The error says that files cannot be found; what is wrong in them is in the suites.
+// loadSuites loads the files and all that they name. It returns an error if a file cannot be found; problems in a file are in its
+// suite.
 func loadSuites(ctx context.Context, o *Options) ([]*suite, error) {
 	paths, err := find(o.Files)
 	if err != nil {

@@ -17,7 +17,7 @@ type Flow struct {
 	Others  Others
 }
 
-// Others tells which fields of a Flow are left out, since there were too many to count them apart.
+// Others is the fields of a Flow that are left out, since there were too many flows to count each apart.
 type Others uint8
 
 // What is left out. Each value includes those before it.
@@ -72,7 +72,7 @@ func (f *flow) count(more *flow) {
 	f.took += more.took
 }
 
-// flows is a table of flows, with a bounded number of rows.
+// flows is a table of flows with a bounded number of rows.
 type flows struct {
 	near [256]int32 // the last row of a slot
 	at   map[Flow]int32

@@ -18,8 +18,8 @@ const (
 	rowsOfSpan  = 1024
 )
 
-// Sketch counts calls by method, caller, peer and outcome, and keeps the last five minutes in bounded memory. It keeps those
-// flows apart that have most of the calls; flows for which there is no room lose first their peer, then their caller. It is safe
+// Sketch counts calls by method, caller, peer and outcome, and keeps the last five minutes in bounded memory. It counts
+// the flows with most calls apart; flows without room lose first their peer, then their caller. It is safe
 // for concurrent use.
 type Sketch struct {
 	begin time.Time
@@ -38,7 +38,7 @@ type Sketch struct {
 type flowShard struct {
 	mu    sync.Mutex
 	flows flows
-	_     [64]byte // no cache line has two mutexes
+	_     [64]byte // keeps mutexes on separate cache lines
 }
 
 // NewSketch returns a Sketch without calls.
