@@ -20,10 +20,13 @@ type PolicyTest struct {
 type TestCase struct {
 	Name   string          `yaml:"name" required:"true" doc:"What the case proves. Unique in the file."`
 	Assume string          `yaml:"assume" enum:"enforce" doc:"enforce: rules in shadow are enforced in this case."`
-	At     time.Time       `yaml:"at" doc:"Time at which the case begins, for rules that expire. Default: now."`
+	At     time.Time       `yaml:"at" doc:"Time at which the case begins, for rules that expire, from 2000 to 2199. Default: now."`
 	Calls  TestSteps       `yaml:"calls" required:"true" doc:"The calls. Several steps form a list; a step begins once the calls of the steps before it are answered."`
 	Expect TestExpectation `yaml:"expect" doc:"The outcome of all calls of the case together."`
 }
+
+// TestClockEnds is the year in which the virtual clock of policy tests ends. It begins in 2000, and counts nanoseconds up to 2262.
+const TestClockEnds = 2200
 
 // TestSteps are steps of a case. One alone may be written without a list.
 type TestSteps []TestStep
@@ -154,6 +157,9 @@ func (t *PolicyTest) check() (problems Problems) {
 		}
 		if t.at.written(path+".name") && strings.TrimSpace(c.Name) == "" {
 			add(path+".name", "is empty: say what the case proves")
+		}
+		if year := c.At.Year(); t.at.written(path+".at") && (year < 2000 || year >= TestClockEnds) {
+			add(path+".at", "must be in a year from 2000 to %d, not %d", TestClockEnds-1, year)
 		}
 		expects := c.Expect.NobodyNew || c.Expect.expects()
 		if t.at.written(path+".calls") && len(c.Calls) == 0 {

@@ -131,7 +131,7 @@ func (i *incidents) end() {
 	if err == nil || errors.Is(err, ErrDraining) {
 		return
 	}
-	i.log.Error("an override has ended, but cannot be taken out of force: it is tried again", "override", ended, "error", err)
+	i.log.Error("an override has ended, but cannot be taken out of force: the host tries again", "override", ended, "error", err)
 	i.locked(func(*generation) { i.endIn(retryEnd) })
 }
 

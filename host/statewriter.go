@@ -20,8 +20,8 @@ const (
 )
 
 var (
-	errUnanswered = errors.New("the file system does not answer: what is not written is kept in memory until it does")
-	errDropped    = errors.New("the file system does not answer, and too much waits to be written")
+	errUnanswered = errors.New("the file system does not answer: writes are kept in memory until it does")
+	errDropped    = errors.New("the file system does not answer, and too many writes wait for it")
 )
 
 // stateWriter writes to a state directory, one write after the other, beside those that ask for it.

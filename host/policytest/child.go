@@ -71,7 +71,7 @@ func Spawn(ctx context.Context, o *Options, each func(*Suite)) error {
 	case received != nil:
 		return received
 	case err != nil:
-		return fmt.Errorf("policy tests: %w: %s", err, strings.TrimSpace(crash.String()))
+		return fmt.Errorf("the policy tests crashed, which is a bug of easymicro: %w: %s", err, strings.TrimSpace(crash.String()))
 	}
 	return nil
 }

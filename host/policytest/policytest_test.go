@@ -198,6 +198,21 @@ func TestFailuresSayWhatWasSeenInstead(t *testing.T) {
 	}
 }
 
+func TestTheClockEnds(t *testing.T) {
+	s := run(t, "  - {name: any, match: {service: Arith}, concurrency: {max: 9}}\n", `
+  - {name: too long, calls: {to: Arith.Mul, count: 100000, concurrency: 1, handler: {delay: 24h}}, expect: {OK: 100000}}
+  - name: too late
+    at: 2199-06-01T00:00:00Z
+    calls: [{to: Arith.Mul, after: 8760h}, {to: Arith.Mul, over: 8760h, count: 2}]
+    expect: {OK: 3}
+  - {name: just in time, at: 2199-06-01T00:00:00Z, calls: {to: Arith.Mul, over: 24h, count: 24}, expect: {OK: 24}}
+`)
+	const want = "its calls go on beyond the year 2200, where the virtual clock ends"
+	if len(s.Cases) != 3 || !strings.HasSuffix(s.Cases[0].Failures.Error(), want) || !strings.HasSuffix(s.Cases[1].Failures.Error(), want) || len(s.Cases[2].Failures) > 0 {
+		t.Errorf("%+v", s)
+	}
+}
+
 func TestNobodyNewIsRefused(t *testing.T) {
 	const rules = `
   - {name: quota, match: {service: Arith, caller: web}, rateLimit: {rate: 1, per: 1h, burst: 5}}

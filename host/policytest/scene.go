@@ -3,9 +3,11 @@ package policytest
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"testing/synctest"
 	"time"
 
@@ -24,6 +26,7 @@ type scene struct {
 	met      map[string]uint64 // decisions by rule
 	answered sync.WaitGroup
 	ended    sync.WaitGroup // handlers may run on after the answer
+	overran  atomic.Bool    // the clock has come to its end
 }
 
 // result is the outcome of a call.
@@ -91,7 +94,7 @@ func play(ctx context.Context, r *ruleset, c *config.TestCase, assume string, no
 	}
 	s.rules.Activate()
 	began := time.Now()
-	for i := 0; i < len(s.steps); {
+	for i := 0; i < len(s.steps) && !s.overran.Load(); {
 		next := i + 1
 		for next < len(s.steps) && s.steps[next].Together {
 			next++
@@ -101,6 +104,9 @@ func play(ctx context.Context, r *ruleset, c *config.TestCase, assume string, no
 	}
 	s.virtual = time.Since(began)
 	s.ended.Wait()
+	if s.overran.Load() {
+		return nil, fmt.Errorf("its calls go on beyond the year %d, where the virtual clock ends", config.TestClockEnds)
+	}
 	s.rules.Decisions(func(rule string, _ config.Kind, _, _ string, n uint64) { s.met[rule] += n })
 	return s, nil
 }

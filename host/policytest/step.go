@@ -44,6 +44,9 @@ func (s *step) call(ctx context.Context, in *scene, number int) {
 		in.answered.Done()
 	}
 	switch {
+	case time.Now().Year() >= config.TestClockEnds:
+		in.overran.Store(true)
+		answer(result{})
 	case s.absent:
 		answer(result{code: code.Unimplemented})
 	case s.to.upstream != nil:
