@@ -22,7 +22,7 @@ func Altered(r *Rule, file, path, value string) (*Rule, Problems) {
 	if err := yaml.Load([]byte(value), &parsed); err != nil || len(parsed.Content) != 1 {
 		return wrong("cannot read %q", value)
 	}
-	if path == "name" || path == "was" || strings.ContainsAny(path, "[] ") {
+	if path == "name" || path == "was" || strings.ContainsAny(path, "[] ") || slices.Contains(strings.Split(path, "."), "") {
 		return wrong("cannot be overridden: name a field of the rule, such as rateLimit.rate")
 	}
 	n := root

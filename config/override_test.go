@@ -39,6 +39,8 @@ func TestARuleIsAlteredInOneField(t *testing.T) {
 		{"timeout.x", "1", "o: r.timeout", nil},
 		{"name", "x", "cannot be overridden", nil},
 		{"match[0]", "x", "cannot be overridden", nil},
+		{"", "{}", "cannot be overridden", nil},
+		{"rateLimit..rate", "5", "cannot be overridden", nil},
 	} {
 		next, problems := Altered(r, "o", c.path, c.value)
 		switch {

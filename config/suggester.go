@@ -210,7 +210,7 @@ func (s *suggester) quotes(message, suggestion string, n *yaml.Node, t reflect.T
 
 // keyAndValue returns the suggestion for a key, together with its value if that has to change too.
 func (s *suggester) keyAndValue(ours string, key, value *yaml.Node, f *field, secret bool) string {
-	if value.Kind != yaml.ScalarNode || s.quiet || secret || s.vars.expanded[value] != "" {
+	if value.Kind != yaml.ScalarNode || value.Value == "" || s.quiet || secret || s.vars.expanded[value] != "" {
 		return ours
 	}
 	p := s.tried(value, f.typ, f)
