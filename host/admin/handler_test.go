@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"log/slog"
 	"net/http"
 	"slices"
@@ -66,7 +67,7 @@ func TestBadRequestsGetTheReasonAndTheRemedy(t *testing.T) {
 		{"GET /api/v1/top?by=peer,peer", 400, CodeBadRequest, `by: cannot read "peer,peer"`, "caller, method, peer or a list"},
 		{"GET /api/v1/top?method=Mul", 400, CodeBadRequest, `method: cannot read "Mul"`, "such as Arith.Mul"},
 		{"GET /api/v1/top?rows=0", 400, CodeBadRequest, `rows: cannot read "0"`, "from 1 to 1000"},
-		{"POST /api/v1/limit", 400, CodeBadRequest, `for_seconds: cannot read "0s"`, "a time from 1s to 168h0m0s"},
+		{"POST /api/v1/limit", 400, CodeBadRequest, `for_seconds: cannot read "0"`, "from 1 to 604800"},
 		{"GET /api/v1/block", 405, CodeMethodNotAllowed, "GET", "use POST"},
 		{"GET /api/v1/revisions/0", 400, CodeBadRequest, `cannot read "0"`, "such as 42"},
 		{"GET /api/v1/revisions/latest", 400, CodeBadRequest, `cannot read "latest"`, "such as 42"},
@@ -207,4 +208,22 @@ func TestPprofIsThereOnlyWhenSwitchedOn(t *testing.T) {
 	}
 	health := serve(t, "tcp", "127.0.0.1:0", HealthHandler(&told{}, Options{Pprof: true}))
 	ask(t, "GET", "http://"+health+"/debug/pprof/", nil).wants(t, 404)
+}
+
+func TestABlockNamesCallersOrPeers(t *testing.T) {
+	h := &told{}
+	addr := local(t, h, Options{})
+	for body, status := range map[string]int{
+		`{"method":"*","for_seconds":60}`:                      400,
+		`{"method":"*","caller":"*","for_seconds":60}`:         200,
+		`{"method":"*","peer":"10.0.0.0/8","for_seconds":1.5}`: 200,
+	} {
+		a := ask(t, "POST", "http://"+addr+"/api/v1/block", func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+			r.Header.Set("Content-Type", "application/json")
+		})
+		if a.status != status {
+			t.Errorf("%s: %d %s", body, a.status, a.body)
+		}
+	}
 }

@@ -1,7 +1,9 @@
 package admin
 
 import (
+	"fmt"
 	"net/http"
+	"strconv"
 	"time"
 )
 
@@ -93,7 +95,10 @@ func overrideBy(h Host, action string) func(r *http.Request, _ params) (any, err
 			return nil, err
 		}
 		if d := time.Duration(q.For); d < time.Second || d > MaxOverride {
-			return nil, badValue("for_seconds", d.String(), "a time from 1s to "+MaxOverride.String())
+			return nil, badValue("for_seconds", strconv.FormatFloat(d.Seconds(), 'f', -1, 64), fmt.Sprintf("from 1 to %.0f", MaxOverride.Seconds()))
+		}
+		if action == ActionBlock && q.Caller == "" && q.Peer == "" {
+			return nil, Errorf(CodeBadRequest, "block needs caller or peer").WithHelp(`to refuse all callers, use caller "*"`)
 		}
 		return h.Override(r.Context(), q)
 	}
