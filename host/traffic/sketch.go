@@ -55,6 +55,9 @@ func (s *Sketch) Observe(end time.Time, took time.Duration, f Flow) {
 	if len(f.Caller) > maxCallerBytes {
 		f.Caller = code.Clip(f.Caller, maxCallerBytes)
 	}
+	if int(f.Code) >= codes { // a handler may return any
+		f.Code = code.Unknown
+	}
 	if now := s.spanOf(end); now > s.span.Load() && s.mu.TryLock() { // else another call does it
 		s.advance(now)
 		s.mu.Unlock()

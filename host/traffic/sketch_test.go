@@ -33,6 +33,32 @@ func summed(list []Counted, match func(f *Flow) bool) (calls, recent uint64) {
 
 func all(*Flow) bool { return true }
 
+// The codes of handlers are numbers that nobody checks.
+func TestCodesThatDoNotExistAreCounted(t *testing.T) {
+	s := NewSketch()
+	counted := make(chan struct{})
+	go func() {
+		defer close(counted)
+		for n := range 3 * rowsOfSpan {
+			s.Observe(time.Now(), 0, Flow{Method: fmt.Sprint(n), Code: code.Code(n % 256)})
+		}
+	}()
+	select {
+	case <-counted:
+	case <-time.After(time.Minute):
+		t.Fatal("they are not counted")
+	}
+	list, _ := s.Flows(time.Now())
+	if n, _ := summed(list, all); n != 3*rowsOfSpan {
+		t.Errorf("%d calls", n)
+	}
+	for i := range list {
+		if int(list[i].Code) >= codes {
+			t.Errorf("%+v", list[i])
+		}
+	}
+}
+
 func TestFlowsAreCountedApart(t *testing.T) {
 	s := NewSketch()
 	flows := []Flow{
