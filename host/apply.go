@@ -98,7 +98,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 // superseded returns an error if what runs is not what the attempt is meant for.
 func (a *applier) superseded(prev *generation, from trigger) error {
 	switch {
-	case from.undoes != nil && from.undoes.window != prev.window.Load(), from.reverts != 0 && from.reverts != prev.revision:
+	case from.undoes != nil && from.undoes.window != prev.window.Load(), from.reverts != 0 && (from.reverts != prev.revision || from.isConfirmed()):
 		return errSuperseded
 	case from.match != "" && from.match != prev.set.Hash:
 		return &staleError{madeFor: a.history.revisionOf(from.match), running: prev.revision, by: a.history.sourceOf(prev.revision)}

@@ -61,6 +61,17 @@ func HoldState(h *Host) (release func()) {
 	return sync.OnceFunc(func() { close(held) })
 }
 
+// FailOnce has the next change of what runs fail.
+func FailOnce(h *Host, err error) {
+	var once sync.Once
+	h.applier.locked(func(*generation) {
+		h.applier.parts = append(h.applier.parts, func(context.Context, *generation, *generation) (s step, failure error) {
+			once.Do(func() { failure = err })
+			return nil, failure
+		})
+	})
+}
+
 // Fault has rules panic, from the next set on.
 func Fault(h *Host, fault func(*policies.Options)) {
 	h.applier.locked(func(*generation) { h.rules.fault = fault })

@@ -3,6 +3,7 @@ package host
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"os"
@@ -89,3 +90,16 @@ func TestRulesForServicesOfOtherHostsAreFewWarnings(t *testing.T) {
 type lonely struct{}
 
 func (*lonely) Mul(context.Context, *struct{}, *struct{}) error { return nil }
+
+// The time to confirm may end while confirm waits for its turn.
+func TestARevisionThatIsConfirmedIsNotUndone(t *testing.T) {
+	a, running := new(applier), &generation{revision: 7}
+	from := trigger{reverts: 7, confirmed: make(chan struct{})}
+	if err := a.superseded(running, from); err != nil {
+		t.Fatal(err)
+	}
+	close(from.confirmed)
+	if err := a.superseded(running, from); !errors.Is(err, errSuperseded) {
+		t.Errorf("%v", err)
+	}
+}

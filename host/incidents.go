@@ -70,7 +70,7 @@ func (i *incidents) drop(ctx context.Context, name, who string) (*admin.Override
 	return &admin.OverrideResult{Override: *x, Revision: r}, err
 }
 
-// change applies what runs with other overrides. A revision that waits to be confirmed waits on.
+// change applies what runs with other overrides.
 func (i *incidents) change(ctx context.Context, from trigger) (Attempt, error) {
 	var r Attempt
 	set, u := i.current.Load().set, i.waiting()
@@ -82,10 +82,8 @@ func (i *incidents) change(ctx context.Context, from trigger) (Attempt, error) {
 		from.match, from.holds = set.Hash, i.rollbacks.held.Load()
 		r, err = i.apply(ctx, set.Plain(), from)
 	}
-	if err == nil && u != nil {
-		next := *u
-		next.revision = r.Number
-		i.unconfirmed.CompareAndSwap(u, &next)
+	if err == nil && u != nil && i.waiting() == nil { // it was confirmed or undone meanwhile
+		i.amend(r.Number, func(about *Attempt) { about.RevertAt = time.Time{} })
 	}
 	return r, err
 }
@@ -100,8 +98,14 @@ func (i *incidents) lost(set *config.Set) config.Problems {
 	return w
 }
 
-// applied keeps the overrides of a new generation, and waits for the end of the first. The caller holds i.applying.
+// applied keeps the overrides of a new generation, and waits for the end of the first. A revision that waits to be confirmed waits on if
+// nothing else changes. The caller holds i.applying.
 func (i *incidents) applied(prev, g *generation) {
+	if u := i.unconfirmed.Load(); u != nil && prev != nil && u.revision == prev.revision && g.set.Plain() == prev.set.Plain() {
+		next := *u
+		next.revision = g.revision
+		i.unconfirmed.Store(&next)
+	}
 	if m := i.memory; m != nil && prev != nil && !slices.Equal(prev.overrides, g.overrides) {
 		_ = m.writer.do(func() error { return m.store.SetOverrides(g.overrides) })
 	}

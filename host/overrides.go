@@ -158,25 +158,30 @@ func (o *overrides) waiting() *unconfirmed {
 func (o *overrides) await(u *unconfirmed) {
 	t := time.NewTimer(time.Until(u.at))
 	defer t.Stop()
-	select {
-	case <-u.done:
-		return
-	case <-o.applyCtx.Done():
-		return
-	case <-t.C:
-	}
-	for w := o.waiting(); w != nil && w.done == u.done; w = o.waiting() { // overrides make further revisions of it
+	for wait := judgeEvery; ; wait = min(2*wait, undoAtLeastEvery) {
+		select {
+		case <-u.done:
+			return
+		case <-o.applyCtx.Done():
+			return
+		case <-t.C:
+		}
+		var w *unconfirmed
+		o.locked(func(*generation) { w = o.waiting() }) // overrides make further revisions of it
+		if w == nil || w.done != u.done {
+			return
+		}
 		why := fmt.Sprintf("r%d was not confirmed: back to r%d", w.revision, w.before.revision)
 		_, err := o.apply(context.Background(), w.before.set, trigger{
-			source: SourceRollback, why: why, holds: w.held, force: true, reverts: w.revision, back: true,
+			source: SourceRollback, why: why, holds: w.held, force: true, reverts: w.revision, confirmed: w.done, back: true,
 		})
-		if errors.Is(err, errSuperseded) {
-			continue
+		switch {
+		case err == nil:
+			return
+		case !errors.Is(err, errSuperseded) && !errors.Is(err, ErrDraining):
+			o.log.Error("the revision was not confirmed, but cannot be undone: it is tried again", "revision", w.revision, "error", err)
 		}
-		if err != nil && !errors.Is(err, ErrDraining) {
-			o.log.Error("the revision was not confirmed, but cannot be undone", "revision", w.revision, "error", err)
-		}
-		return
+		t.Reset(wait)
 	}
 }
 

@@ -241,6 +241,18 @@ func TestRollbackPutsARevisionBack(t *testing.T) {
 func isAboutState(p config.Problem) bool { return p.Path == "host.state" }
 
 func TestWhatIsNotConfirmedIsUndone(t *testing.T) {
+	t.Run("at the second try", func(t *testing.T) {
+		h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
+		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(2 * time.Second)})
+		host.FailOnce(h.Host, errors.New("a port is taken"))
+		h.Revision()
+		if r := h.Revision(); r.Result != host.ResultRejected || r.Error != "a port is taken" {
+			t.Fatalf("%+v", r)
+		}
+		if r := h.Revision(); r.Result != host.ResultApplied || r.Why != "r2 was not confirmed: back to r1" || !slices.Equal(ruleNames(h), []string{"ax"}) {
+			t.Errorf("%+v", r)
+		}
+	})
 	t.Run("in time", func(t *testing.T) {
 		h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
 		r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(100 * time.Millisecond)})

@@ -26,9 +26,10 @@ type trigger struct {
 
 	edits func(overlay) overlay // how the overrides change; nil: they do not
 
-	undoes  *undoing
-	reverts int  // the revision to go back from; 0: any
-	back    bool // the set ran before and was accepted: it is not judged
+	undoes    *undoing
+	reverts   int           // the revision to go back from; 0: any
+	confirmed chan struct{} // closed once that revision is kept
+	back      bool          // the set ran before and was accepted: it is not judged
 }
 
 // attempt returns the record of an attempt after which g runs; nil: nothing does.
@@ -41,6 +42,16 @@ func (t *trigger) attempt(g *generation, result string, at time.Time) Attempt {
 		r.Hash, r.Rules, r.Files = g.set.Hash, len(g.set.Rules), g.set.Files
 	}
 	return r
+}
+
+// isConfirmed reports whether the revision to go back from is kept.
+func (t *trigger) isConfirmed() bool {
+	select {
+	case <-t.confirmed:
+		return true
+	default:
+		return false
+	}
 }
 
 // staleError is the error of an attempt that was planned when something else was running.
