@@ -173,7 +173,7 @@ func (a *applier) newGeneration(prev *generation, set *config.Set, from trigger)
 	var problems config.Problems
 	var over overlaid
 	err := contain(func() (err error) {
-		if over, err = from.overlay(prev, set); err != nil {
+		if over, err = from.overlay(prev, set, a.check); err != nil {
 			return err
 		}
 		set = over.set
@@ -195,6 +195,9 @@ func (a *applier) newGeneration(prev *generation, set *config.Set, from trigger)
 	}
 	return g, nil
 }
+
+// check returns the problems of a set.
+func (a *applier) check(set *config.Set) error { return runChecks(set, a.registry).problems.Err() }
 
 // contain calls a part of making a generation, and returns its panic as an error.
 func contain(f func() error) error {
@@ -284,7 +287,7 @@ func (a *applier) rejected(hash string, files []config.File, from trigger, err e
 func (a *applier) record(r *Attempt, set *config.Set) {
 	a.remember(r, set)
 	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(a.history.latest()), At: r.At})
-	if r.Source != SourceAutoRollback && !byCommand(r) || r.MadeRevision() && a.rollbacks.held.Load() == nil {
+	if r.Source != SourceAutoRollback && !byCommand(r) || r.MadeRevision() && !ofOverrides(r) && a.rollbacks.held.Load() == nil {
 		a.metrics.SetFilesAccepted(r.Result != ResultRejected && (set == nil || set.Fallback == ""))
 	}
 	logAttempt(a.log, r)

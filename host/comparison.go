@@ -93,7 +93,7 @@ func (c *comparison) cause(e *code.Error, waited policies.Waited) (by cause, ok 
 		return by, e.Code == code.Unauthenticated
 	case rule == nil || !w.rules.Differs(label, kind):
 		return by, false
-	case w.rules.Intended(label, kind, c.target, &c.call):
+	case w.operated[rule.Name], w.rules.Intended(label, kind, c.target, &c.call):
 		w.intended.Add(1)
 		return by, false
 	}

@@ -57,7 +57,9 @@ type history struct {
 func (h *history) add(r historyEntry) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	if r.Result != ResultRejected || !byCommand(&r.Attempt) {
+	switch {
+	case r.Result == ResultRejected && byCommand(&r.Attempt), h.last.Result == ResultRejected && ofOverrides(&r.Attempt):
+	default:
 		h.last = r
 	}
 	switch {
@@ -74,7 +76,22 @@ func (h *history) add(r historyEntry) {
 }
 
 // byCommand reports whether a command made the attempt with a set of its own: a rejected one says nothing about the files.
-func byCommand(r *Attempt) bool { return r.Source == SourceApply || r.Source == SourceRollback }
+func byCommand(r *Attempt) bool {
+	return r.Source == SourceApply || r.Source == SourceRollback || ofOverrides(r)
+}
+
+// ofOverrides reports whether an attempt changes the overrides alone.
+func ofOverrides(r *Attempt) bool { return r.Source == admin.SourceOverride || r.Source == admin.SourceExpiry }
+
+// pinnedBy returns the attempt by which a revision runs in place of its files: overrides make further revisions of it.
+func pinnedBy(list []Attempt, last *Attempt) *Attempt {
+	for _, r := range slices.Backward(list) {
+		if r.MadeRevision() && r.Pinned == last.Pinned && !ofOverrides(&r) {
+			return &r
+		}
+	}
+	return last
+}
 
 // shared returns a copy of a set that shares the memory of equal texts with the sets that are kept already.
 func (h *history) shared(set *config.Set) *config.Set {

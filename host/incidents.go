@@ -28,6 +28,9 @@ type incidents struct {
 // retryEnd is how long the host waits after it could not end an override.
 const retryEnd = 10 * time.Second
 
+// checkEnd is how long the host waits at most until it looks whether an override has ended.
+const checkEnd = time.Minute
+
 // put puts an override in force.
 func (i *incidents) put(ctx context.Context, q *admin.OverrideRequest) (*admin.OverrideResult, error) {
 	i.reloading.Lock()
@@ -109,8 +112,13 @@ func (i *incidents) applied(prev, g *generation) {
 	if m := i.memory; m != nil && prev != nil && !slices.Equal(prev.overrides, g.overrides) {
 		_ = m.writer.do(func() error { return m.store.SetOverrides(g.overrides) })
 	}
-	if at := g.overrides.firstEnd(); !at.IsZero() {
-		i.endIn(time.Until(at))
+	i.awaitEnd(g)
+}
+
+// awaitEnd waits for the first end of an override. Since the clock may be set, it looks again after a while.
+func (i *incidents) awaitEnd(g *generation) {
+	if at := g.overrides.firstEnd(); !at.IsZero() && !i.draining.Load() {
+		i.endIn(min(time.Until(at), checkEnd))
 	}
 }
 
@@ -127,7 +135,8 @@ func (i *incidents) end() {
 	defer i.reloading.Unlock()
 	ended := i.current.Load().overrides.names(time.Now())
 	if ended == "" {
-		return // dropped, or replaced by one that ends later
+		i.locked(i.awaitEnd)
+		return
 	}
 	_, err := i.change(context.Background(), trigger{
 		source: admin.SourceExpiry, why: "ended: " + ended, back: true, edits: func(o overlay) overlay { return o },
@@ -173,7 +182,12 @@ func (i *incidents) describe(x *admin.Override, q *admin.OverrideRequest) error 
 		x.Name, x.Kind, x.Text = overrideName(q.Action, q.Kind), q.Kind, "takes "+q.Kind+" of all rules out of force"
 		return nil
 	}
-	return i.describeRule(x, q)
+	err := i.describeRule(x, q)
+	if own := set.Rule(x.Name); err == nil && own != nil {
+		return admin.Errorf(admin.CodeConflict, "%s has a rule of the name %s", own.Position(""), x.Name).
+			WithHelp("change that rule, or its values by easymicro override %s FIELD=VALUE", x.Name)
+	}
+	return err
 }
 
 // bypassable returns the kinds of rules that can be bypassed.

@@ -125,8 +125,9 @@ func (m *memory) choose(set *config.Set) *config.Set {
 // does not return a revision that was not confirmed, but the one before it.
 func (m *memory) pinned(set *config.Set) *config.Set {
 	last, before := m.lastApplied()
-	files, why := last.Pinned, last.Why
-	if last.Source == SourceApply || last.Source == SourceRollback {
+	by := pinnedBy(m.before, &last)
+	files, why := last.Pinned, by.Why
+	if by.Source == SourceApply || by.Source == SourceRollback {
 		why = behindText(last.Files, set.Files)
 	}
 	if !last.RevertAt.IsZero() {
@@ -224,11 +225,11 @@ func (m *memory) try(set *config.Set) {
 		return
 	}
 	n, now := 0, time.Now()
-	_ = m.writer.do(func() (err error) {
+	err := m.writer.do(func() (err error) {
 		n, err = m.store.Boot.Try(set.Hash, now)
 		return err
 	})
-	if n > 1 {
+	if err == nil && n > 1 {
 		m.log.Warn(fmt.Sprintf("try %d of %d of a set under which the process died", n, state.Tries), "hash", set.Hash)
 	}
 }
@@ -255,7 +256,7 @@ func (m *memory) add(r *Attempt, set *config.Set, keep int, observed bool) (lost
 			At: r.At, Action: r.Source, Who: r.Who, Why: r.Why, Revision: r.Number, Hash: r.Hash, Result: r.Result, Error: r.Error,
 		})
 	}
-	if set != nil {
+	if set != nil && (observed || !ofOverrides(r)) { // whether the set is good does not depend on overrides
 		m.runs(r.Number, set, observed)
 	}
 	return lost

@@ -46,7 +46,7 @@ func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, er
 	m.attach(&h.applier.history, h.metrics)
 	m.try(set)
 	from := m.start(set)
-	from.edits = keptOverrides(set, m)
+	from.edits = keptOverrides(m)
 	_, err := h.applier.apply(ctx, set, from)
 	if first := err; err != nil && from.edits != nil {
 		from.edits = nil
@@ -65,14 +65,11 @@ func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, er
 const overridesLost = "the overrides of the last run cannot be put in force again"
 
 // keptOverrides returns how the overrides of the previous process are put in force again; nil: there are none.
-func keptOverrides(set *config.Set, m *memory) func(overlay) overlay {
+func keptOverrides(m *memory) func(overlay) overlay {
 	if m == nil {
 		return nil
 	}
 	kept, err := m.store.Overrides()
-	if err == nil {
-		_, err = overlay(kept).on(set, time.Now())
-	}
 	if err != nil {
 		m.log.Error(overridesLost, "error", err)
 	}

@@ -73,10 +73,11 @@ func (w *stateWriter) run() {
 
 func (w *stateWriter) write(s *stateWrite) {
 	err := s.do()
+	late := s.taken.Swap(true)
 	if len(w.writes) == 0 {
 		w.behind.Store(false)
 	}
-	if s.taken.Swap(true) {
+	if late {
 		w.wroteLate(err)
 		return
 	}

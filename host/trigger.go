@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
 )
 
 // trigger is what started an attempt.
@@ -73,8 +74,9 @@ func (t *trigger) fromFiles() bool {
 	return t.source == SourceFile || t.source == SourceSignal || t.source == SourceAdmin
 }
 
-// overlay returns a set with the overrides of an attempt: those in force, unless it changes them.
-func (t *trigger) overlay(prev *generation, set *config.Set) (overlaid, error) {
+// overlay returns a set with the overrides of an attempt: those in force, unless it changes them. It leaves out overrides with which
+// the set is not valid, if it is valid without, unless the attempt puts one in force. check returns the problems of a set.
+func (t *trigger) overlay(prev *generation, set *config.Set, check func(*config.Set) error) (overlaid, error) {
 	var list overlay
 	if prev != nil {
 		list = prev.overrides
@@ -82,7 +84,32 @@ func (t *trigger) overlay(prev *generation, set *config.Set) (overlaid, error) {
 	if t.edits != nil {
 		list = t.edits(list)
 	}
-	return list.on(set.Plain(), time.Now())
+	plain, now := set.Plain(), time.Now()
+	with := func(some overlay) (overlaid, error) {
+		v, err := some.on(plain, now)
+		if err == nil {
+			err = check(v.set)
+		}
+		return v, err
+	}
+	v, err := with(list)
+	if err == nil || t.source == admin.SourceOverride && !t.back {
+		return v, err
+	}
+	if v, err = with(nil); err != nil {
+		return v, err
+	}
+	var fits overlay
+	var left overlaid // the warnings about the others
+	for _, x := range list {
+		if next, err := with(fits.with(x)); err == nil {
+			v, fits = next, fits.with(x)
+		} else {
+			left.warn("the override %s has ended: the files are not valid with it: %s", x.Name, firstProblem(err))
+		}
+	}
+	v.warnings = append(v.warnings, left.warnings...)
+	return v, nil
 }
 
 // changes returns how two sets differ, without the autoRollback of overrides.

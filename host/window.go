@@ -36,6 +36,7 @@ type window struct {
 	failures       *failures          // nil: no method is affected
 	turnedAway     bool               // callers are identified, or methods are found, in another way
 	undo           bool               // evidence undoes the edit
+	operated       map[string]bool    // rules that differ because of overrides alone
 	hash           string             // of the edited files; empty if it was no edit of the files
 	overrides      bool               // the edit is in place of the files
 	opened         time.Time
@@ -91,6 +92,12 @@ func openWindow(
 		opened: time.Now(), byMethod: make(map[string]*tally), blame: make(map[cause]balance),
 	}
 	w.chain.began = w.opened
+	if !slices.Equal(baseline.overrides, next.overrides) {
+		w.operated = changes.Subjects()
+		for edited := range config.Diff(baseline.set.Plain(), next.set.Plain()).Subjects() {
+			delete(w.operated, edited)
+		}
+	}
 	var err error
 	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, changes, rules, !sameCallers, narrowed); err != nil {
 		return nil, err
