@@ -42,7 +42,7 @@ type OverrideRequest struct {
 }
 
 // Override is a rule, a value or a bypass in force in addition to the files, until its end. Edits of the files do not change it,
-// unless they add a rule of its name.
+// unless they add a rule of its name or are not valid with it.
 type Override struct {
 	Name   string    `json:"name"`
 	Action string    `json:"action"`
