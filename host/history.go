@@ -81,7 +81,9 @@ func byCommand(r *Attempt) bool {
 }
 
 // ofOverrides reports whether an attempt changes the overrides alone.
-func ofOverrides(r *Attempt) bool { return r.Source == admin.SourceOverride || r.Source == admin.SourceExpiry }
+func ofOverrides(r *Attempt) bool {
+	return r.Source == admin.SourceOverride || r.Source == admin.SourceExpiry
+}
 
 // pinnedBy returns the attempt by which a revision runs in place of its files: overrides make further revisions of it.
 func pinnedBy(list []Attempt, last *Attempt) *Attempt {
