@@ -134,11 +134,18 @@ func (t *PolicyTest) Position(path string) Position { return t.at.position(path)
 
 // StepPath returns the path of a step.
 func (t *PolicyTest) StepPath(number, step int) string {
-	path := fmt.Sprintf("cases[%d].calls", number)
-	if listed := fmt.Sprintf("%s[%d]", path, step); t.at.written(listed) {
+	return t.entry(fmt.Sprintf("cases[%d].calls", number), step)
+}
+
+// ScriptPath returns the path of a script of a step.
+func (t *PolicyTest) ScriptPath(step string, script int) string { return t.entry(step+".handler", script) }
+
+// entry returns the path of an entry of a list, which is that of the list if its only entry is written without one.
+func (t *PolicyTest) entry(list string, i int) string {
+	if listed := fmt.Sprintf("%s[%d]", list, i); t.at.written(listed) {
 		return listed
 	}
-	return path
+	return list
 }
 
 // check returns the problems that no field shows alone.
@@ -173,7 +180,7 @@ func (t *PolicyTest) check() (problems Problems) {
 			}
 			for k := range c.Calls[j].Handler {
 				if wrong := c.Calls[j].Handler[k].wrong(); wrong != "" {
-					add(step+".handler", "%s", wrong)
+					add(t.ScriptPath(step, k), "%s", wrong)
 				}
 			}
 		}

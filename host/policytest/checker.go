@@ -48,13 +48,13 @@ func (c *checker) step(path string, s *config.TestStep) {
 		return
 	}
 	for k := range s.Handler {
-		name := s.Handler[k].Endpoint
+		name, at := s.Handler[k].Endpoint, c.test.ScriptPath(path, k)+".endpoint"
 		switch {
 		case name == "" || slices.Contains(to.endpoints, name):
 		case to.upstream == nil:
-			c.add(path+".handler", "", "endpoint is for calls to an upstream")
+			c.add(at, "", "is for calls to an upstream")
 		default:
-			c.add(path+".handler", config.Suggest(name, to.endpoints), "%s has no endpoint %q; it has %s",
+			c.add(at, config.Suggest(name, to.endpoints), "%s has no endpoint %q; it has %s",
 				to.upstream.Name, name, strings.Join(to.endpoints, ", "))
 		}
 	}
