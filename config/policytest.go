@@ -138,7 +138,9 @@ func (t *PolicyTest) StepPath(number, step int) string {
 }
 
 // ScriptPath returns the path of a script of a step.
-func (t *PolicyTest) ScriptPath(step string, script int) string { return t.entry(step+".handler", script) }
+func (t *PolicyTest) ScriptPath(step string, script int) string {
+	return t.entry(step+".handler", script)
+}
 
 // entry returns the path of an entry of a list, which is that of the list if its only entry is written without one.
 func (t *PolicyTest) entry(list string, i int) string {
