@@ -163,3 +163,20 @@ func TestTheEndOfAnOverrideDoesNotUndoAnEdit(t *testing.T) {
 		t.Errorf("%+v", s)
 	}
 }
+
+// An override that is put in force in the window of an edit does not let the files come back once the edit is undone.
+func TestFilesAreHeldIfTheirEditIsUndoneAfterAnOverride(t *testing.T) {
+	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 10s", 1), map[string]string{policyFile: rule(10000)})
+	h.Write(policyFile, rule(1))
+	awaitThat(t, "the edit", func() bool { return status(t, h).Policies.Observed != nil })
+	put(t, h, blocked)
+	startFlow(t, h, 1, "Mul")
+	for r := h.Revision(); r.Source != host.SourceAutoRollback; r = h.Revision() { //nolint:revive // the others come first
+	}
+	if s := status(t, h).Policies; s.InSync || !strings.Contains(s.Held, "rolled back: arith-mul") {
+		t.Errorf("%+v", s)
+	}
+	if r, err := h.Host.Reload(t.Context(), host.SourceAdmin, ""); err != nil || r.Result != host.ResultHeld {
+		t.Errorf("%s %v", r.Result, err)
+	}
+}

@@ -85,6 +85,9 @@ func (t *trigger) overlay(prev *generation, set *config.Set, check func(*config.
 		list = t.edits(list)
 	}
 	plain, now := set.Plain(), time.Now()
+	if len(list) == 0 {
+		return overlaid{set: plain}, nil
+	}
 	with := func(some overlay) (overlaid, error) {
 		v, err := some.on(plain, now)
 		if err == nil {
