@@ -342,7 +342,8 @@ func (s *wideningSearch) found() Widenings {
 	case s.moved && s.u.sharing:
 		w.Undecided = "enforceShare selects anonymous callers by their addresses, and auth.trustedProxies changes these"
 	case len(s.shared) > 0 && !s.u.partial:
-		w.Undecided, w.Rules = "enforceShare selects anonymous callers by their addresses, of which only some were tried for "+clip(strings.Join(s.shared, ", ")), s.shared
+		w.Rules = s.shared
+		w.Undecided = "enforceShare selects anonymous callers by their addresses, of which only some were tried for " + clip(strings.Join(s.shared, ", "))
 	case s.u.partial:
 		w.Undecided = "the patterns of the rules overlap in too many ways to compare all calls"
 	}

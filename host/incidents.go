@@ -259,7 +259,8 @@ func limitOf(text string) (string, error) {
 	}
 	burst := max(1, math.Ceil(rate*float64(time.Second)/float64(per)))
 	if err != nil || !(rate > 0) || math.IsInf(burst, 0) || per <= 0 {
-		return "", admin.Errorf(admin.CodeBadRequest, "rate: cannot read %q", text).WithHelp("want calls and a time, such as 5/s, 300/m or 1/10s; to refuse all calls, use block")
+		e := admin.Errorf(admin.CodeBadRequest, "rate: cannot read %q", text)
+		return "", e.WithHelp("want calls and a time, such as 5/s, 300/m or 1/10s; to refuse all calls, use block")
 	}
 	return fmt.Sprintf("rateLimit: {rate: %v, per: %s, burst: %.0f}", rate, per, burst), nil
 }

@@ -151,9 +151,10 @@ type configMetrics struct {
 
 func newConfigMetrics() *configMetrics {
 	m := &configMetrics{
-		revision:    newGauge("easymicro_config_revision", "Revision of the running configuration.", nil),
-		inSync:      newGauge("easymicro_config_in_sync", "Whether the running configuration matches the files.", nil),
-		successful:  newGauge("easymicro_config_last_reload_successful", "Whether the files were valid and accepted when they were read last; commands such as apply do not change it.", nil),
+		revision: newGauge("easymicro_config_revision", "Revision of the running configuration.", nil),
+		inSync:   newGauge("easymicro_config_in_sync", "Whether the running configuration matches the files.", nil),
+		successful: newGauge("easymicro_config_last_reload_successful",
+			"Whether the files were valid and accepted when they were read last; commands such as apply do not change it.", nil),
 		lastSuccess: newGauge("easymicro_config_last_success_timestamp_seconds", "Unix timestamp of the last successful configuration reload.", nil),
 		stateFailures: prometheus.NewCounter(prometheus.CounterOpts{
 			Name: "easymicro_state_write_failures_total", Help: "Writes to the state directory that failed, or took longer than an edit waits.",

@@ -52,7 +52,7 @@ func (f *Flow) slot() uint8 {
 		h = h*31 + f.Caller[n-1] + f.Caller[0]
 	}
 	if n := len(f.Method); n > 0 {
-		h = h*31 + f.Method[n-1] + uint8(n) //nolint:gosec // some bits are enough
+		h = h*31 + f.Method[n-1] + uint8(n)
 	}
 	return h
 }
@@ -104,7 +104,7 @@ func (t *flows) add(f *flow) {
 		key = key.coarser()
 	}
 	key.Caller = strings.Clone(key.Caller) // it must not keep the message of a peer alive
-	t.at[key] = int32(len(t.list))         //nolint:gosec // most is small
+	t.at[key] = int32(len(t.list))
 	t.list = append(t.list, flow{key, f.calls, f.took})
 }
 

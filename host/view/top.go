@@ -89,7 +89,7 @@ func (t *topSums) top(recent time.Duration, most int) *admin.Top {
 			row.Share = float64(row.recent) / float64(t.recent)
 		}
 		if row.timed > 0 {
-			row.Mean = admin.Seconds(row.took / time.Duration(row.timed)) //nolint:gosec // a number of calls
+			row.Mean = admin.Seconds(row.took / time.Duration(row.timed))
 		}
 		v.Rows = append(v.Rows, row.TopRow)
 	}
