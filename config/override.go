@@ -46,7 +46,7 @@ func Altered(r *Rule, file, path, value string) (*Rule, Problems) {
 	at := positions{file: r.at.file}
 	for _, found := range rules[0].at.list {
 		p := r.Position(found.path)
-		at.list = append(at.list, valuePosition{found.path, int32(p.Line), int32(p.Column)}) //nolint:gosec // they were int32
+		at.list = append(at.list, valuePosition{found.path, int32(p.Line), int32(p.Column)})
 	}
 	rules[0].path, rules[0].at = r.path, at
 	return &rules[0], nil
