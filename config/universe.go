@@ -298,3 +298,20 @@ func proxiesOf(set *Set) []string {
 	}
 	return set.Manifest.Auth.TrustedProxies
 }
+
+// proxies holds the peers whose X-Forwarded-For counts.
+type proxies struct {
+	networks []netip.Prefix
+	unix     bool
+}
+
+func newProxies(list []string) proxies {
+	return proxies{parseNetworks(list), slices.Contains(list, UnixPeers)}
+}
+
+func (p *proxies) trust(peer netip.Addr) bool {
+	if !peer.IsValid() {
+		return p.unix
+	}
+	return inNetworks(p.networks, peer)
+}

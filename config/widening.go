@@ -231,9 +231,12 @@ func (s *wideningSearch) byCaller() {
 					return
 				}
 				s.steps++
-				if s.refusedBefore(&accessCall{t, "anonymous", peer}) && !s.next.refuses(&accessCall{t, caller, peer}, &s.steps) {
+				if s.next.refuses(&accessCall{t, caller, peer}, &s.steps) {
+					continue
+				}
+				if from, refused := s.refusedBefore(t, peer); refused {
 					w := Widening{Target: t, Caller: caller}
-					w.setPeer(peer, peer != s.u.peers[0])
+					w.setPeer(from, from != s.u.peers[0])
 					w.Cause, w.Position = s.causeOfCaller(caller)
 					s.list = append(s.list, w)
 					return
@@ -243,15 +246,24 @@ func (s *wideningSearch) byCaller() {
 	}
 }
 
-// refusedBefore reports whether the old set refuses a call of an anonymous caller, or of one with an address like it.
-func (s *wideningSearch) refusedBefore(c *accessCall) bool {
+// refusedBefore reports whether the old set refuses a call of an anonymous caller, and from which of the addresses that are like
+// peer.
+func (s *wideningSearch) refusedBefore(t Target, peer netip.Addr) (from netip.Addr, refused bool) {
+	refuses := func(a netip.Addr) bool { return s.old.refuses(&accessCall{t, "anonymous", a}, &s.steps) }
+	c := &accessCall{t, "anonymous", peer}
 	if !s.u.shares(c) {
-		return s.old.refuses(c, &s.steps)
+		return peer, refuses(peer)
 	}
-	return slices.ContainsFunc(s.old.rulesFor(c.Target, &s.steps), func(r *accessRule) bool {
+	if from, refused = s.u.alike(peer, refuses); refused {
+		return from, true
+	}
+	for _, r := range s.old.rulesFor(t, &s.steps) {
 		s.steps++
-		return r.wouldRefuse(c)
-	})
+		if share(r.EnforceShare) > 0 && r.wouldRefuse(c) {
+			s.undecided(r, nil)
+		}
+	}
+	return peer, false
 }
 
 // causeOfCaller returns the change by which a caller became known.
@@ -313,23 +325,6 @@ func proxyText(proxy netip.Addr) string {
 		return "on a unix socket"
 	}
 	return proxy.String()
-}
-
-// proxies holds the peers whose X-Forwarded-For counts.
-type proxies struct {
-	networks []netip.Prefix
-	unix     bool
-}
-
-func newProxies(list []string) proxies {
-	return proxies{parseNetworks(list), slices.Contains(list, UnixPeers)}
-}
-
-func (p *proxies) trust(peer netip.Addr) bool {
-	if !peer.IsValid() {
-		return p.unix
-	}
-	return inNetworks(p.networks, peer)
 }
 
 func (s *wideningSearch) found() Widenings {
