@@ -50,6 +50,9 @@ func fullLoad() int {
 // Of the edits that refuse or fail most calls, or those of a method that is 5 % of them, each is undone soon, says how to keep it, and
 // does not come back with a restart. Those that are meant to refuse stay.
 func TestWhichEditsAreUndoneUnderFullLoad(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it keeps the processors busy for many seconds")
+	}
 	const calm = "{name: calm, match: {service: Arith}, rateLimit: {rate: 10000}}"
 	const slow = "{name: slow, match: {service: Arith, method: Doze}, timeout: %s}"
 	n := fullLoad()

@@ -43,6 +43,9 @@ func steady(t *testing.T, h *hosttest.Host, revision int, about string) {
 // An upstream that fails a second after an edit, goes on failing and recovers is no reason to undo edits that cannot be the cause. With
 // TEST_EASYMICRO_LONG that takes ten minutes.
 func TestAnUpstreamThatFailsUndoesNoEditOfAnythingElse(t *testing.T) {
+	if testing.Short() {
+		t.Skip("it calls for many seconds")
+	}
 	t.Parallel()
 	far := new(moodyTill)
 	reg := registry.New()
@@ -120,7 +123,9 @@ func h2c(t *testing.T) *http.Client {
 
 // Calls with bad tokens and invented names, more than all others, are no reason to undo an edit, whatever it changes.
 func TestAStormOfStrangersUndoesNoEdit(t *testing.T) {
-	t.Parallel()
+	if testing.Short() {
+		t.Skip("it keeps the processors busy for twenty seconds")
+	}
 	till, _ := startTill(t, 1)
 	p := deskPlant(t)
 	registry.Plain(moody{}, registry.In(p.reg), registry.As("test.moody"))
