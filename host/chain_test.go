@@ -101,8 +101,11 @@ func (c *chainedHost) call(service string, fails bool) {
 // Edits every five seconds are a chain of windows that never end by themselves. None is undone unless it refuses calls.
 func TestEditsEveryFiveSecondsAreKept(t *testing.T) {
 	d := 10 * time.Minute
-	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
+	switch {
+	case os.Getenv("TEST_EASYMICRO_LONG") != "":
 		d = 2 * time.Hour
+	case testing.Short():
+		d = 2 * time.Minute
 	}
 	synctest.Test(t, func(t *testing.T) {
 		c := newChainedHost(t)
@@ -124,7 +127,11 @@ func TestEditsEveryFiveSecondsAreKept(t *testing.T) {
 
 // A bad edit is observed for a whole window, or until the next edit, however old the chain of edits is.
 func TestABadEditIsUndoneWhereverInAChainItComes(t *testing.T) {
-	for _, after := range []time.Duration{0, 50 * time.Second, 99 * time.Second, 99900 * time.Millisecond, 99990 * time.Millisecond, 101 * time.Second, 203 * time.Second} {
+	moments := []time.Duration{0, 101 * time.Second, 50 * time.Second, 99 * time.Second, 99900 * time.Millisecond, 99990 * time.Millisecond, 203 * time.Second}
+	if testing.Short() {
+		moments = moments[:2]
+	}
+	for _, after := range moments {
 		t.Run(after.String(), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newChainedHost(t)
