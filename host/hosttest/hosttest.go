@@ -26,7 +26,7 @@ import (
 )
 
 // patience is how long anything in a test may take before the test fails.
-const patience = 10 * time.Second
+const patience = 30 * time.Second
 
 // Options say how a test wants its host. The zero value is the handlers of registry.Default and ports of the system's
 // choice for the first listener and for admin.
