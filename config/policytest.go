@@ -142,7 +142,7 @@ func (t *PolicyTest) ScriptPath(step string, script int) string {
 	return t.entry(step+".handler", script)
 }
 
-// entry returns the path of an entry of a list, which is that of the list if its only entry is written without one.
+// entry returns the path of an entry of a list: the path of the list if its only entry is written without a list.
 func (t *PolicyTest) entry(list string, i int) string {
 	if listed := fmt.Sprintf("%s[%d]", list, i); t.at.written(listed) {
 		return listed
@@ -178,7 +178,7 @@ func (t *PolicyTest) check() (problems Problems) {
 			step := t.StepPath(i, j)
 			expects = expects || c.Calls[j].Expect != nil && c.Calls[j].Expect.expects()
 			if j == 0 && c.Calls[j].Together {
-				add(step+".together", "there is no step before it")
+				add(step+".together", "no step comes before it")
 			}
 			for k := range c.Calls[j].Handler {
 				if wrong := c.Calls[j].Handler[k].wrong(); wrong != "" {

@@ -27,7 +27,7 @@ func Check(set *config.Set, reg *registry.Registry) config.Problems {
 }
 
 // RulesOf returns what policies.Compile needs to know of the host of a set: the methods that it serves, as far as the handlers
-// of reg show them without being opened, and the options. all reports whether there are no other methods.
+// of reg show them without being opened, and the options. all reports whether these are all methods.
 func RulesOf(set *config.Set, reg *registry.Registry) (methods []policies.Target, all bool, o policies.Options) {
 	c := &checker{set: set, registry: reg, targets: make(map[policies.Target]gateway.Target)}
 	c.services()

@@ -61,7 +61,7 @@ func (i *incidents) drop(ctx context.Context, name, who string) (*admin.Override
 		for _, known := range list {
 			names = append(names, known.Name)
 		}
-		e := admin.Errorf(admin.CodeNotFound, "there is no override %q", name)
+		e := admin.Errorf(admin.CodeNotFound, "no override is named %q", name)
 		if len(names) == 0 {
 			return nil, e.WithHelp("no override is in force")
 		}
@@ -158,7 +158,7 @@ func (i *incidents) describe(x *admin.Override, q *admin.OverrideRequest) error 
 			for n := range set.Rules {
 				names = append(names, set.Rules[n].Name)
 			}
-			e := admin.Errorf(admin.CodeNotFound, "there is no rule %q", q.Rule)
+			e := admin.Errorf(admin.CodeNotFound, "no rule is named %q", q.Rule)
 			if meant := config.Suggest(q.Rule, names); meant != "" {
 				return e.WithHelp("did you mean %s?", meant)
 			}

@@ -145,7 +145,7 @@ func TestOverridesEndInTime(t *testing.T) {
 	})
 }
 
-// An override that ends is no evidence against an edit that is being observed.
+// The end of an override does not count against an edit that is being observed.
 func TestTheEndOfAnOverrideDoesNotUndoAnEdit(t *testing.T) {
 	const other = "  - {name: other, match: {service: Arith}, concurrency: {max: %s}}\n"
 	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 10s", 1), map[string]string{policyFile: rule(1) + strings.Replace(other, "%s", "1000", 1)})

@@ -65,7 +65,7 @@ func (o overlay) on(set *config.Set, now time.Time) (overlaid, error) {
 			continue
 		}
 		if x.Target != "" && set.Rule(x.Target) == nil {
-			v.warn("the override %s has no effect: there is no rule %s", x.Name, x.Target)
+			v.warn("the override %s has no effect: no rule is named %s", x.Name, x.Target)
 			continue
 		}
 		if err := changed.add(x); err != nil {

@@ -108,8 +108,8 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	return w
 }
 
-// lastGood returns the generation of the last good set, to compare a start with it; nil if there is none, or if it is what starts. Its
-// services are those of the start that it has, too, and it is never in force.
+// lastGood returns the generation of the last good set, to compare a start with it; nil if there is none, or if it is what starts. It
+// shares the services of the start, and is never put in force.
 func (r *rollbacks) lastGood(next *generation) (g *generation) {
 	if r.memory == nil || next.set.Replaces != "" {
 		return nil

@@ -88,5 +88,5 @@ func (c *checker) rule(path, name string) {
 	for i := range c.rules.set.Rules {
 		names = append(names, c.rules.set.Rules[i].Name)
 	}
-	c.add(path, config.Suggest(name, names), "there is no rule %q", name)
+	c.add(path, config.Suggest(name, names), "no rule is named %q", name)
 }

@@ -262,7 +262,7 @@ func TestMistakesAreProblemsWithTheirPlace(t *testing.T) {
 		"  - {name: a, calls: {to: Arith.Mull}, expect: {OK: 1}}":                                                  `2:27: cases[0].calls.to: service Arith has no method "Mull" (did you mean Arith.Mul?)`,
 		"  - {name: a, calls: [{to: Arth.Mul}], expect: {OK: 1}}":                                                  `2:28: cases[0].calls[0].to: no service and no upstream is named "Arth" (did you mean Arith.Mul?)`,
 		"  - {name: a, calls: {to: Mul}, expect: {OK: 1}}":                                                         `2:27: cases[0].calls.to: must be Service.Method or UPSTREAM.Method, not "Mul"`,
-		"  - {name: a, calls: {to: Arith.Mul}, expect: {refused: {quta: 1}}}":                                      `2:64: cases[0].expect.refused.quta: there is no rule "quta" (did you mean quota?)`,
+		"  - {name: a, calls: {to: Arith.Mul}, expect: {refused: {quta: 1}}}":                                      `2:64: cases[0].expect.refused.quta: no rule is named "quta" (did you mean quota?)`,
 		"  - {name: a, calls: {to: Arith.Mul}, expect: {nobody_new: true}}":                                        `2:60: cases[0].expect.nobody_new: needs an older set: against: OLD/easymicro.yaml in this file, or --against`,
 		"  - {name: a, calls: {to: Arith.Mul, handler: {endpoint: x, delay: 1s}}, expect: {OK: 1}}":                `2:58: cases[0].calls.handler.endpoint: is for calls to an upstream`,
 		"  - {name: a, calls: {to: billing.Get, handler: {endpoint: \"10.0.0.7:1\", delay: 1s}}, expect: {OK: 1}}": `2:60: cases[0].calls.handler.endpoint: billing has no endpoint "10.0.0.7:1"; it has 10.0.0.5:1, 10.0.0.6:1 (did you mean 10.0.0.5:1?)`,

@@ -18,7 +18,7 @@ import (
 type ruleset struct {
 	set     *config.Set
 	methods []policies.Target
-	all     bool // there are no other methods
+	all     bool // methods is complete
 	options policies.Options
 }
 

@@ -75,7 +75,7 @@ func (c *topCommand) run(cmd *cobra.Command, _ []string) error {
 	}
 	return (&refresh{&c.printer, host, c.watch}).run(cmd.Context(), func(ctx context.Context) (func() error, error) {
 		t, err := host.Top(ctx, q)
-		if err == nil && t.Calls == 0 && q.Method != "" { // perhaps there is no such method
+		if err == nil && t.Calls == 0 && q.Method != "" { // the method may not exist
 			_, err = host.Explain(ctx, admin.ExplainQuery{Service: q.Service, Method: q.Method})
 		}
 		return func() error { return c.print(t, func() { c.text(t) }) }, err
