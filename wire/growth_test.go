@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// blocking is a handler whose method Wait blocks. It counts running calls.
+// blocking is a handler whose method Wait blocks. It counts the calls of Wait that have begun.
 func blocking(release <-chan struct{}) (h wire.HandlerFunc, running *atomic.Int64) {
 	running = new(atomic.Int64)
 	return func(_ context.Context, req, res *wire.Frame) error {
@@ -236,11 +236,21 @@ func TestDecompressedBytesCountInTheBudget(t *testing.T) {
 			budget := wire.NewBudget(0, 9*most)
 			r := newRigWith(t, wire.ServerOptions{Handler: h, Budget: budget, Limits: wire.Limits{MaxDecompressedBytes: most}})
 			p := r.peer(t)
-			for seq := range uint64(calls) {
-				req := wiretest.Request(seq, "Test", "Wait", wire.Raw, packed)
-				req.Compression = c
-				p.Send(req)
+			wait := func(payload []byte, c wire.Compression) {
+				for seq := range uint64(calls) {
+					req := wiretest.Request(seq, "Test", "Wait", wire.Raw, payload)
+					req.Compression = c
+					p.Send(req)
+				}
 			}
+			wait(make([]byte, 60<<10), wire.NoCompression) // leaves large buffers in the pool
+			for range calls {
+				release <- struct{}{}
+			}
+			if good, _, _ := answers(p, calls); good != calls || running.Swap(0) != calls {
+				t.Errorf("%d of %d long requests succeed", good, calls)
+			}
+			wait(packed, c)
 			_, refused, _ := answers(p, calls-4)
 			synctest.Wait()
 			if n := running.Load(); n != 4 || refused != calls-4 {

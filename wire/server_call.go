@@ -49,8 +49,11 @@ func (c *serverCall) decompress(t *task) error {
 	env, share, limit := c.out.env, c.from.share, c.from.maxDecoded
 	used, packed := t.req.Compression, t.req.Payload
 	n := int64(DecompressedSize(used, packed, limit))
-	if !share.AcquireBytes(n) && !RetryBriefly(func() bool { return share.AcquireBytes(n) }) {
-		return env.budget.Refuse(env.host)
+	if !share.AcquireBytes(n) {
+		t.returnSpare(share)
+		if !share.AcquireBytes(n) && !RetryBriefly(func() bool { return share.AcquireBytes(n) }) {
+			return env.budget.Refuse(env.host)
+		}
 	}
 	t.held += n
 	plain, err := Decompress(t.plain[:0], used, packed, limit)

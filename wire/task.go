@@ -65,6 +65,14 @@ func (t *task) charge(s *Share) bool {
 	return true
 }
 
+// returnSpare frees memory kept from longer requests, and returns it to the budget.
+func (t *task) returnSpare(s *Share) {
+	if spare := t.held - t.shrink(); spare > 0 {
+		s.ReleaseBytes(spare)
+		t.held -= spare
+	}
+}
+
 // uncharge returns the call to the budget. The bytes stay charged until t is released.
 func (t *task) uncharge(s *Share) {
 	s.releaseUnrunCall()
