@@ -55,11 +55,11 @@ func TestWhichEditsAreUndoneForCallsThatFail(t *testing.T) {
 		fails  int
 		want   bool
 	}{
-		{name: "timeout of calls out", before: []string{none, outgoing("timeout: 1s")}, after: writtenRules(none, outgoing("timeout: 1ms")), fails: at, want: true},
-		{name: "timeout of calls out, with autoRollback: off", before: []string{none, outgoing("timeout: 1s")}, after: writtenRules(none, outgoing("autoRollback: off, timeout: 1ms")), fails: at},
-		{name: "timeout of calls out, in shadow", before: []string{none, outgoing("timeout: 1s")}, after: writtenRules(none, outgoing("mode: shadow, timeout: 1ms")), fails: at},
+		{name: "timeout of calls out", before: []string{none, outgoing("timeout: 20s")}, after: writtenRules(none, outgoing("timeout: 1ms")), fails: at, want: true},
+		{name: "timeout of calls out, with autoRollback: off", before: []string{none, outgoing("timeout: 20s")}, after: writtenRules(none, outgoing("autoRollback: off, timeout: 1ms")), fails: at},
+		{name: "timeout of calls out, in shadow", before: []string{none, outgoing("timeout: 20s")}, after: writtenRules(none, outgoing("mode: shadow, timeout: 1ms")), fails: at},
 		{
-			name: "the longer timeout of calls out goes", before: []string{none, "{name: wide, match: {upstream: '*'}, timeout: 1ms}", outgoing("timeout: 1s")},
+			name: "the longer timeout of calls out goes", before: []string{none, "{name: wide, match: {upstream: '*'}, timeout: 1ms}", outgoing("timeout: 20s")},
 			after: writtenRules(none, "{name: wide, match: {upstream: '*'}, timeout: 1ms}"), fails: at, want: true,
 		},
 		{name: "calls out that another rule allowed", before: []string{none, outgoing("circuitBreaker: {minRequests: 50, failureRate: 50%}")}, after: writtenRules(none, outgoing("rateLimit: {rate: 1}")), fails: at, want: true},
