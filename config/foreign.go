@@ -144,6 +144,11 @@ var foreign = map[reflect.Type]string{
 	reflect.TypeFor[Register](): `
 		advertise: address addr host serviceaddress advertiseaddress
 		leaseTTL: ttl lease interval updateinterval`,
+	reflect.TypeFor[TLS](): `
+		certFile: cert crt certificate certchain
+		keyFile: key privatekey
+		clientCAFile: ca cafile clientca cacert trustedca
+		clientAuth: mtls clientauthtype verify requireclientcertificate verifyclient`,
 	reflect.TypeFor[ClientTLS](): `
 		caFile: ca cafile cacert rootca
 		certFile: cert crt certificate

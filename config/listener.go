@@ -14,7 +14,7 @@ type Listener struct {
 	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique."`
 	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port or :port."`
 	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" effect:"more" doc:"Protocols; the first byte of a connection selects one."`
-	TLS       *TLS     `yaml:"tls" later:"put a proxy that terminates TLS in front of the listener" doc:"TLS of the listener."`
+	TLS       *TLS     `yaml:"tls" reload:"live" doc:"TLS of the listener, version 1.2 or later. Default: none, and clients that use TLS are rejected. A change applies to new connections."`
 	Limits    Limits   `yaml:"limits" reload:"live" effect:"more" doc:"Limits for each peer. A change applies to new connections."`
 
 	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and connections with one are rejected. A change applies to new connections."`
@@ -27,11 +27,18 @@ type ProxyProtocol struct {
 
 // TLS configures the certificates of a listener.
 type TLS struct {
-	CertFile     string `yaml:"certFile" required:"true" doc:"PEM file with the certificate chain."`
+	CertFile     string `yaml:"certFile" required:"true" doc:"PEM file with the certificate chain. The files of tls are followed: new content applies to new connections. If the certificate and the key do not match, or the certificate has expired, the previous ones stay in use."`
 	KeyFile      string `yaml:"keyFile" required:"true" doc:"PEM file with the key."`
-	ClientCAFile string `yaml:"clientCAFile" doc:"PEM file with the CA certificates for clients."`
-	ClientAuth   string `yaml:"clientAuth" default:"none" enum:"none,request,require" doc:"Whether clients must show a certificate."`
+	ClientCAFile string `yaml:"clientCAFile" doc:"PEM file with the CA certificates for clients. Required by clientAuth."`
+	ClientAuth   string `yaml:"clientAuth" default:"none" enum:"none,request,require" effect:"less" doc:"Certificates of clients. require: the handshake fails without one. request: one is optional. In either case it must be signed by a CA of clientCAFile."`
 }
+
+// Values of TLS.ClientAuth.
+const (
+	ClientAuthNone    = "none"
+	ClientAuthRequest = "request"
+	ClientAuthRequire = "require"
+)
 
 // Limits bounds the peers of a listener.
 type Limits struct {
@@ -149,6 +156,7 @@ type CORS struct {
 type Admin struct {
 	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Address of the listener, or unix://path. Empty: off. An address beyond loopback needs tokenFile."`
 	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators; read again when it changes."`
+	TLS       *TLS    `yaml:"tls" reload:"live" doc:"TLS of the listener. A change applies to new connections."`
 	Console   bool    `yaml:"console" default:"false" reload:"live" later:"true" doc:"Serve the web console."`
 	PProf     bool    `yaml:"pprof" default:"false" doc:"Serve /debug/pprof."`
 }
@@ -156,6 +164,7 @@ type Admin struct {
 // Health configures the listener for kubelets and scrapers.
 type Health struct {
 	Address Address `yaml:"address" doc:"Address of the listener. Default: off."`
+	TLS     *TLS    `yaml:"tls" reload:"live" doc:"TLS of the listener. A change applies to new connections."`
 }
 
 // Allows reports whether services of that name may be reached on other hosts.

@@ -19,6 +19,7 @@ type listenerChecker struct{ *report }
 func (c listenerChecker) check() {
 	c.listeners()
 	c.addresses()
+	c.certificates()
 	c.metrics()
 	c.traces()
 	c.operators()
@@ -134,6 +135,18 @@ func (c listenerChecker) listeners() {
 			c.manifest("host.limits.maxBufferedBytes", "%s is less than two of the largest calls of listener %s (maxMessageBytes and "+
 				"maxDecompressedBytes, %s): such calls are refused while others are served; write at least %s, or lower those",
 				limit, l.Name, one, 2*one).Warning = true
+		}
+	}
+}
+
+// certificates checks that what verifies the certificates of clients is complete.
+func (c listenerChecker) certificates() {
+	for _, t := range c.m.ServerTLS() {
+		switch {
+		case t.ClientAuth == ClientAuthNone && t.ClientCAFile != "":
+			c.manifest(t.Path+".clientCAFile", "is not used: write clientAuth: require, or request")
+		case t.ClientAuth != ClientAuthNone && t.ClientCAFile == "":
+			c.manifest(t.Path+".clientAuth", "%s needs clientCAFile, the CA that signs the certificates of clients", t.ClientAuth)
 		}
 	}
 }

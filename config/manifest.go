@@ -101,6 +101,11 @@ func (m *Manifest) NamedFiles() []NamedFile {
 			add(field+".keyFile", t.KeyFile, MaxFileBytes)
 		}
 	}
+	for _, t := range m.ServerTLS() {
+		add(t.Path+".certFile", t.CertFile, MaxFileBytes)
+		add(t.Path+".keyFile", t.KeyFile, MaxFileBytes)
+		add(t.Path+".clientCAFile", t.ClientCAFile, MaxFileBytes)
+	}
 	for i := range m.Upstreams {
 		certificates(fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
 	}
@@ -109,6 +114,31 @@ func (m *Manifest) NamedFiles() []NamedFile {
 		certificates(field+".tls", e.TLS)
 		add(field+".usernameFile", e.UsernameFile, MaxSecretBytes)
 		add(field+".passwordFile", e.PasswordFile, MaxSecretBytes)
+	}
+	return list
+}
+
+// ServerTLS is the TLS of a listener of any kind.
+type ServerTLS struct {
+	*TLS
+	Listener  string   // its name; admin or health
+	Path      string   // listeners[0].tls
+	Protocols []string // rpcx, http
+}
+
+// ServerTLS returns the TLS of the listeners that use it, those for admin and health included.
+func (m *Manifest) ServerTLS() []ServerTLS {
+	var list []ServerTLS
+	for i := range m.Listeners {
+		if l := &m.Listeners[i]; l.TLS != nil {
+			list = append(list, ServerTLS{l.TLS, l.Name, fmt.Sprintf("listeners[%d].tls", i), l.Protocols})
+		}
+	}
+	if t := m.Admin.TLS; t != nil && m.Admin.Address != "" {
+		list = append(list, ServerTLS{t, "admin", "admin.tls", []string{"http"}})
+	}
+	if t := m.Health.TLS; t != nil && m.Health.Address != "" {
+		list = append(list, ServerTLS{t, "health", "health.tls", []string{"http"}})
 	}
 	return list
 }

@@ -8,9 +8,9 @@ import (
 	"strings"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/credentials"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/machine"
-	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
@@ -290,18 +290,23 @@ func (c *checker) outgoing() {
 	m := c.set.Manifest
 	_, err := AdminToken(c.set)
 	c.wrong("admin.tokenFile", err)
+	for _, t := range m.ServerTLS() {
+		_, warnings, err := credentials.ServerTLS(c.set, t, nil)
+		c.problems = append(c.problems, warnings...)
+		c.wrong(t.Path, err)
+	}
 	for i := range m.Upstreams {
 		path := fmt.Sprintf("upstreams[%d].tls", i)
-		_, err := outgoing.ClientTLS(c.set, path, m.Upstreams[i].TLS)
+		_, err := credentials.ClientTLS(c.set, path, m.Upstreams[i].TLS)
 		c.wrong(path, err)
 	}
 	for i, e := range m.Clusters() {
 		path := fmt.Sprintf("discovery.etcd[%d]", i)
-		_, err := outgoing.ClientTLS(c.set, path+".tls", e.TLS)
+		_, err := credentials.ClientTLS(c.set, path+".tls", e.TLS)
 		c.wrong(path+".tls", err)
-		_, err = outgoing.Secret(c.set, path+".usernameFile", e.UsernameFile)
+		_, err = credentials.Secret(c.set, path+".usernameFile", e.UsernameFile)
 		c.wrong(path+".usernameFile", err)
-		_, err = outgoing.Secret(c.set, path+".passwordFile", e.PasswordFile)
+		_, err = credentials.Secret(c.set, path+".passwordFile", e.PasswordFile)
 		c.wrong(path+".passwordFile", err)
 	}
 }

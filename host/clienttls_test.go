@@ -42,15 +42,15 @@ func newAuthority(t *testing.T) *authority {
 }
 
 // issue is a certificate of a name, and its key.
-func (a *authority) issue(t *testing.T, name string) (cert, key string) {
+func (a *authority) issue(t *testing.T, name string, shape ...func(*x509.Certificate)) (cert, key string) {
 	t.Helper()
-	der, private := certify(t, name, a)
+	der, private := certify(t, name, a, shape...)
 	keyDER, err := x509.MarshalECPrivateKey(private)
 	must(t, err)
 	return inPEM("CERTIFICATE", der), inPEM("EC PRIVATE KEY", keyDER)
 }
 
-func certify(t *testing.T, name string, by *authority) ([]byte, *ecdsa.PrivateKey) {
+func certify(t *testing.T, name string, by *authority, shape ...func(*x509.Certificate)) ([]byte, *ecdsa.PrivateKey) {
 	t.Helper()
 	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	must(t, err)
@@ -58,6 +58,9 @@ func certify(t *testing.T, name string, by *authority) ([]byte, *ecdsa.PrivateKe
 		SerialNumber: big.NewInt(time.Now().UnixNano()), Subject: pkix.Name{CommonName: name}, DNSNames: []string{name},
 		NotBefore: time.Now().Add(-time.Hour), NotAfter: time.Now().Add(time.Hour), KeyUsage: x509.KeyUsageDigitalSignature,
 		ExtKeyUsage: []x509.ExtKeyUsage{x509.ExtKeyUsageServerAuth, x509.ExtKeyUsageClientAuth},
+	}
+	for _, f := range shape {
+		f(c)
 	}
 	parent, signer := c, key
 	if by == nil {

@@ -7,9 +7,9 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/credentials"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/listen"
-	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -120,5 +120,5 @@ func gatewayError(set *config.Set, err error) error {
 // AdminToken returns the bearer token for the admin listener, from its file as it was when the set was read; empty
 // without one.
 func AdminToken(set *config.Set) (string, error) {
-	return outgoing.Secret(set, "admin.tokenFile", set.Manifest.Admin.TokenFile)
+	return credentials.Secret(set, "admin.tokenFile", set.Manifest.Admin.TokenFile)
 }

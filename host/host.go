@@ -78,7 +78,9 @@ func (h *Host) planRemotes(ctx context.Context, prev, next *generation) (step, e
 }
 
 func (h *Host) planListeners(ctx context.Context, _, next *generation) (step, error) {
-	return h.listeners.Plan(ctx, next.set)
+	p, err := h.listeners.Plan(ctx, next.set)
+	next.warnings = append(next.warnings, p.Warnings...)
+	return p, err
 }
 
 // planPublishing has a generation published once its listeners are bound, unless the host is drained by command.
@@ -128,6 +130,9 @@ func (h *Host) AdminURL() string {
 		return ""
 	case addr.Network() == "unix":
 		return "unix://" + addr.String()
+	}
+	if h.Set().Manifest.Admin.TLS != nil {
+		return "https://" + addr.String()
 	}
 	return "http://" + addr.String()
 }

@@ -47,6 +47,10 @@ const (
 
 // take handles one frame. Responses that no call waits for are ignored.
 func (t *clientTransport) take(f *Frame) {
+	if f.Heartbeat && f.Status == StatusError && f.Type == Response {
+		t.fail(ErrorOf(f)) // a host refuses the connection
+		return
+	}
 	t.server.learn(f)
 	switch {
 	case f.Heartbeat:

@@ -215,8 +215,11 @@ const connectionLost = "connection lost"
 // noFrameError returns the error of a connection that ended with err before the first frame. It does not quote what was received.
 func noFrameError(err error) *code.Error {
 	var bad *FrameError
+	var refused *code.Error
 	why := "not an rpcx server"
 	switch {
+	case errors.As(err, &refused):
+		return failed(code.Unavailable, code.ReasonNoEndpoint, "%s", refused.Message)
 	case errors.As(err, &bad):
 		why += ": it sent something that is not a frame"
 	case errors.Is(err, io.EOF), errors.Is(err, io.ErrUnexpectedEOF):

@@ -88,20 +88,21 @@ var layout = map[string]row{
 		ours:   []string{"wire/client"},
 		others: []string{"go.etcd.io/etcd", "go.uber.org/zap", "google.golang.org/grpc"},
 	},
-	"host/machine": {},
+	"host/machine":     {},
+	"host/credentials": {ours: []string{"config", "config/files"}},
 	"host/gateway": {ours: []string{"wire", "wire/code"}},
 	"host/admin":   {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
 	"host/state":   {ours: []string{"config", "config/files", "host/admin"}},
 	"host/listen": {
 		ours: []string{
-			"wire", "wire/mux", "config", "host/admin", "host/gateway", "host/machine", "host/telemetry",
+			"wire", "wire/mux", "wire/code", "config", "host/admin", "host/credentials", "host/gateway", "host/machine", "host/telemetry",
 		},
 		others: []string{"github.com/pires/go-proxyproto"},
 	},
 	"host/route": {ours: []string{"wire", "wire/client", "wire/code", "config", "registry", "policies", "host/telemetry", "host/traffic"}},
 	"host/outgoing": {
 		ours: []string{
-			"wire", "wire/client", "config", "config/files", "config/watch", "registry", "host/telemetry", "host/discovery",
+			"wire", "wire/client", "config", "config/files", "config/watch", "registry", "host/credentials", "host/telemetry", "host/discovery",
 			"host/discovery/etcd", "host/route",
 		},
 	},
@@ -115,7 +116,7 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "wire/wildcard", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/traffic", "host/view",
+			"host/credentials", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/traffic", "host/view",
 		},
 		others: []string{"golang.org/x/sync"},
 		tests: []string{

@@ -2,10 +2,12 @@ package listen
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"net/http"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -15,18 +17,21 @@ import (
 
 // adminServer serves the admin or the health listener.
 type adminServer struct {
-	server  *http.Server
-	socket  socket
-	address config.Address // as in the manifest
-	done    chan struct{}
+	server   *http.Server
+	listener *adminListener
+	socket   socket
+	address  config.Address // as in the manifest
+	done     chan struct{}
 }
 
 // serveAdmin serves s with the handler that is in force when a request arrives. The name is for logs and metrics.
-func serveAdmin(l *Listeners, name string, s socket, address config.Address, handler func() http.Handler) *adminServer {
+func serveAdmin(l *Listeners, name string, s socket, address config.Address, handler func() http.Handler, conf *tls.Config) *adminServer {
 	ln := newAdminListener(s, name, l.outages)
+	ln.tls.Store(conf)
 	serve := func(w http.ResponseWriter, r *http.Request) { ln.serve(handler(), w, r) }
 	a := &adminServer{
 		server: admin.NewServer(http.HandlerFunc(serve), l.o.Sampler.Logger()), socket: s, address: address, done: make(chan struct{}),
+		listener: ln,
 	}
 	a.server.ConnState, a.server.ConnContext = ln.state, ln.withConn
 	go func() {
@@ -47,6 +52,13 @@ func (a *adminServer) stop(ctx context.Context) {
 		_ = a.server.Close()
 	}
 	<-a.done
+}
+
+// setTLS changes the TLS of new connections; nil is none. It does nothing on a nil server.
+func (a *adminServer) setTLS(c *tls.Config) {
+	if a != nil {
+		a.listener.tls.Store(c)
+	}
 }
 
 func (a *adminServer) addr() net.Addr {
@@ -71,6 +83,7 @@ type adminListener struct {
 	max     int
 	closing sync.Once
 	closed  chan struct{}
+	tls     atomic.Pointer[tls.Config] // nil: none
 
 	mu   sync.Mutex
 	open map[net.Conn]*adminConn
@@ -96,6 +109,9 @@ func (l *adminListener) Accept() (net.Conn, error) {
 		conn, err := l.Listener.Accept()
 		switch {
 		case err == nil:
+			if c := l.tls.Load(); c != nil {
+				conn = tls.Server(conn, c) // the server makes the handshake, on a goroutine of the connection
+			}
 			l.admit(conn)
 			return conn, nil
 		case errors.Is(err, net.ErrClosed):

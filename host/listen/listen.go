@@ -3,6 +3,7 @@ package listen
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -42,6 +43,7 @@ type Listeners struct {
 	serving sync.WaitGroup
 	open    atomic.Bool
 	servers atomic.Pointer[map[string]*server] // by listener
+	tls     encryptions                        // in force
 	admin   atomic.Pointer[adminServer]
 	health  atomic.Pointer[adminServer]
 }
@@ -59,7 +61,7 @@ func (l *Listeners) Open(ctx, life context.Context, set *config.Set) error {
 	l.open.Store(true)
 	plan, err := l.Plan(ctx, set)
 	if err == nil {
-		err = l.openAdmin(ctx, set)
+		err = l.openAdmin(ctx, set, plan.encrypt(encryptionKey{adminListenerName, false}))
 	}
 	if err != nil {
 		l.open.Store(false)
@@ -70,14 +72,14 @@ func (l *Listeners) Open(ctx, life context.Context, set *config.Set) error {
 	return nil
 }
 
-// Plan binds the addresses that a set adds. If the listeners are not open, the plan is empty. If Plan fails, the plan
+// Plan binds the addresses that a set adds, once the listeners are open, and reads the certificates. If Plan fails, the plan
 // must be abandoned.
 func (l *Listeners) Plan(ctx context.Context, set *config.Set) (*Plan, error) {
 	p := &Plan{of: l, set: set, next: make(map[string]*server), kept: make(map[socket]bool)}
-	if !l.open.Load() {
-		return p, nil
+	var err error
+	if p.tls, p.Warnings, err = planEncryptions(set, l.tls); err == nil && l.open.Load() {
+		err = p.bind(ctx)
 	}
-	err := p.bind(ctx)
 	return p, err
 }
 
@@ -85,7 +87,7 @@ func (l *Listeners) Plan(ctx context.Context, set *config.Set) (*Plan, error) {
 func (l *Listeners) IsOpen() bool { return l.open.Load() }
 
 // openAdmin binds the admin listener, whose address changes only at the next start.
-func (l *Listeners) openAdmin(ctx context.Context, set *config.Set) error {
+func (l *Listeners) openAdmin(ctx context.Context, set *config.Set, encrypted *tls.Config) error {
 	address := set.Manifest.Admin.Address
 	if address == "" {
 		return nil
@@ -94,7 +96,7 @@ func (l *Listeners) openAdmin(ctx context.Context, set *config.Set) error {
 	if err != nil {
 		return err
 	}
-	l.admin.Store(serveAdmin(l, "admin", s, address, l.o.Admin))
+	l.admin.Store(serveAdmin(l, adminListenerName, s, address, l.o.Admin, encrypted))
 	return nil
 }
 
@@ -184,8 +186,11 @@ func localOnly(addr net.Addr) bool {
 
 // A Plan is a change of the listeners. Its new sockets are bound; Commit or Abandon ends it, and after Commit Retire.
 type Plan struct {
+	Warnings config.Problems // of certificates that stay in use as they were
+
 	of    *Listeners
 	set   *config.Set
+	tls   encryptions
 	next  map[string]*server
 	gone  []*server
 	kept  map[socket]bool // served by next
@@ -261,25 +266,42 @@ func (p *Plan) bindHealth(ctx context.Context) error {
 // Commit starts the new servers; their calls end with life.
 func (p *Plan) Commit(life context.Context) {
 	l := p.of
+	l.tls = p.tls
 	if !l.open.Load() {
 		return
 	}
 	before := *l.servers.Swap(&p.next)
 	for _, cfg := range p.set.Manifest.Listeners {
-		if s := p.next[cfg.Name]; s == before[cfg.Name] {
+		s := p.next[cfg.Name]
+		s.mux.SetTLS(p.encrypt(encryptionKey{cfg.Name, true}))
+		if s == before[cfg.Name] {
 			s.adjust(&cfg)
 		} else {
 			s.start(life)
 		}
 	}
+	l.admin.Load().setTLS(p.encrypt(encryptionKey{adminListenerName, false}))
+	health := p.encrypt(encryptionKey{healthListenerName, false})
 	if !p.healthChanged {
+		l.health.Load().setTLS(health)
 		return
 	}
 	var next *adminServer
 	if p.health != nil {
-		next = serveAdmin(l, "health", p.health, p.set.Manifest.Health.Address, l.o.Health)
+		next = serveAdmin(l, healthListenerName, p.health, p.set.Manifest.Health.Address, l.o.Health, health)
 	}
 	p.oldHealth = l.health.Swap(next)
+}
+
+// encrypt puts the TLS of a listener in force and returns its configuration; nil if it has none.
+func (p *Plan) encrypt(key encryptionKey) *tls.Config {
+	e := p.tls[key]
+	var end time.Time
+	if e != nil {
+		end = e.server.Certificate.Leaf.NotAfter
+	}
+	p.of.o.Metrics.SetNotAfter(key.listener, end)
+	return e.commit()
 }
 
 // Abandon closes what was opened for the plan; there is nothing to retire then.

@@ -1,6 +1,7 @@
 package listen
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -47,8 +48,8 @@ func newServer(l *Listeners, cfg config.Listener, s socket) *server {
 	srv.proxies.set(&cfg)
 	srv.mux = mux.New(srv.lease, mux.Options{
 		FirstByteTimeout: limits.FirstByteTimeout, MaxConnections: cfg.Limits.MaxConnections,
-		OnReject: srv.rejected,
-		Open:     srv.proxies.open,
+		OnReject: srv.rejected, Answer: mismatches{l.o.Host, limits}.answer,
+		Open: srv.proxies.open,
 	})
 	if slices.Contains(cfg.Protocols, wire.TransportRPCX) {
 		srv.rpcx = wire.NewServer(wire.ServerOptions{
@@ -99,14 +100,17 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.of.o.Gateway(s.config.Name).ServeHTTP(w, r)
 }
 
-// rejected counts and logs a connection that was closed: it spoke no protocol of the listener, or its PROXY header was not
-// accepted.
-func (s *server) rejected(peer net.Addr, reason string) {
+// rejected counts and logs a connection that was closed: it spoke no protocol of the listener, or its PROXY header or its
+// TLS handshake was not accepted.
+func (s *server) rejected(peer net.Addr, reason string, err error) {
 	s.of.o.Metrics.WireError(reason)
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"listener", s.config.Name}, {"reason", reason}}}
 	s.of.o.Sampler.Log(slog.LevelWarn, "connection rejected", kind, func() []slog.Attr {
 		attrs := []slog.Attr{slog.String("peer", peer.String()), slog.Any("speaks", s.config.Protocols)}
-		if advice := proxyAdvice[reason]; advice != "" {
+		if err != nil {
+			attrs = append(attrs, slog.String("error", err.Error()))
+		}
+		if advice := cmp.Or(proxyAdvice[reason], tlsAdvice(reason, err)); advice != "" {
 			attrs = append(attrs, slog.String("advice", advice))
 		}
 		return attrs

@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/credentials"
 	"github.com/easymicro/easymicro/host/discovery/etcd"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/wire/client"
@@ -48,7 +49,7 @@ type Cluster struct {
 func (c *Cluster) currentSpec() spec[config.Etcd] { return c.spec }
 
 func clusterSpec(set *config.Set, e config.Etcd) spec[config.Etcd] {
-	m := spec[config.Etcd]{config: e, files: fingerprint(set, append(tlsFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
+	m := spec[config.Etcd]{config: e, files: credentials.Fingerprint(set, append(credentials.ClientFiles(e.TLS), e.UsernameFile, e.PasswordFile)...)}
 	if e.Register != nil { // Publish passes the address to advertise
 		r := *e.Register
 		r.Advertise = ""

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/credentials"
 	"github.com/easymicro/easymicro/host/discovery/etcd"
 	"github.com/easymicro/easymicro/host/route"
 )
@@ -81,13 +82,13 @@ func (p *Clusters) open(set *config.Set, path string, e config.Etcd, made spec[c
 		o.LeaseTTL = e.Register.LeaseTTL.Std()
 	}
 	var err error
-	if o.TLS, err = ClientTLS(set, path+".tls", e.TLS); err != nil {
+	if o.TLS, err = credentials.ClientTLS(set, path+".tls", e.TLS); err != nil {
 		return nil, err
 	}
-	if o.Username, err = Secret(set, path+".usernameFile", e.UsernameFile); err != nil {
+	if o.Username, err = credentials.Secret(set, path+".usernameFile", e.UsernameFile); err != nil {
 		return nil, err
 	}
-	if o.Password, err = Secret(set, path+".passwordFile", e.PasswordFile); err != nil {
+	if o.Password, err = credentials.Secret(set, path+".passwordFile", e.PasswordFile); err != nil {
 		return nil, err
 	}
 	if c.etcd, err = etcd.New(o); err != nil {

@@ -16,6 +16,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/watch"
+	"github.com/easymicro/easymicro/host/credentials"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire/client"
 )
@@ -117,17 +118,16 @@ func (c *Connections) CloseClusters() {
 	closing.Wait()
 }
 
-// warnReused turns an error into warnings that the old content of the files stays in use.
-func (c *Connections) warnReused(err error) {
-	var problems config.Problems
-	if !errors.As(err, &problems) {
-		problems = config.Problems{{Message: err.Error()}}
-	}
-	for _, p := range problems {
-		p.Warning = true
-		p.Message += ": the previous content stays in use"
-		c.Warnings = append(c.Warnings, p)
-	}
+// spec is the configuration of something that generations share. When it changes, a new one is opened.
+type spec[C any] struct {
+	config C
+	files  string // fingerprint of those that config names
+}
+
+// reusable is a resource that generations share until its spec changes.
+type reusable[C any] interface {
+	comparable
+	currentSpec() spec[C]
 }
 
 // reuseOrOpen returns the running T if its spec is unchanged, or else the one that open returns. If the only error is
@@ -139,11 +139,12 @@ func reuseOrOpen[T reusable[C], C any](c *Connections, running T, next spec[C], 
 		return running, false, nil
 	}
 	now, err = open()
+	kept, mayKeep := errors.AsType[*credentials.KeptError](err)
 	switch {
 	case err == nil:
 		return now, true, nil
-	case running != none && errors.As(err, new(*mismatchError)) && reflect.DeepEqual(running.currentSpec().config, next.config):
-		c.warnReused(err)
+	case mayKeep && running != none && reflect.DeepEqual(running.currentSpec().config, next.config):
+		c.Warnings = append(c.Warnings, kept.Warnings()...)
 		return running, false, nil
 	}
 	return none, false, err

@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/credentials"
 	"github.com/easymicro/easymicro/host/discovery"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -30,7 +31,7 @@ func (p *Upstreams) Plan(prev, next *Connections) (*UpstreamPlan, error) {
 	next.upstreams = make(map[string]*Upstream, len(next.Set.Manifest.Upstreams))
 	s := &UpstreamPlan{of: p, prev: prev}
 	for i, cfg := range next.Set.Manifest.Upstreams {
-		made := spec[config.Upstream]{config: cfg, files: fingerprint(next.Set, tlsFiles(cfg.TLS)...)}
+		made := spec[config.Upstream]{config: cfg, files: credentials.Fingerprint(next.Set, credentials.ClientFiles(cfg.TLS)...)}
 		found := next.clusters[cfg.Resolve.Etcd]
 		running := prev.Upstream(cfg.Name)
 		if running != nil && running.cluster != found {
@@ -110,7 +111,7 @@ func (p *Upstreams) open(set *config.Set, path string, made spec[config.Upstream
 		o.CompressAbove = max(int(c.MinBytes), 1)
 	}
 	var err error
-	if o.TLS, err = ClientTLS(set, path+".tls", cfg.TLS); err != nil {
+	if o.TLS, err = credentials.ClientTLS(set, path+".tls", cfg.TLS); err != nil {
 		return nil, err
 	}
 	looks, err := p.resolver(set, &cfg.Resolve, found)

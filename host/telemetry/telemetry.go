@@ -52,7 +52,7 @@ func New(o Options) *Metrics {
 	}, m.inflight)
 	m.registry.MustRegister(
 		build, inflight, m.serverMetrics.durations, m.clientMetrics.durations, m.spans.exported, m.spans.dropped, sourceCollector(o.Source),
-		m.connections, m.wireErrors, m.acceptErrors, m.revision, m.inSync, m.successful, m.lastSuccess, m.reloads, m.stateFailures,
+		m.connections, m.wireErrors, m.acceptErrors, m.notAfter, m.revision, m.inSync, m.successful, m.lastSuccess, m.reloads, m.stateFailures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
 	return m
@@ -71,6 +71,7 @@ func (m *Metrics) Handler() http.Handler {
 type connectionMetrics struct {
 	connections              *prometheus.GaugeVec
 	wireErrors, acceptErrors *prometheus.CounterVec
+	notAfter                 *prometheus.GaugeVec
 
 	mu      sync.Mutex
 	reasons map[string]prometheus.Counter
@@ -84,6 +85,10 @@ func newConnectionMetrics() *connectionMetrics {
 		}, []string{"listener", "protocol"}),
 		wireErrors: newCounters("easymicro_wire_errors_total",
 			"Connections and frames rejected before they became a call, by reason.", "reason"),
+		notAfter: prometheus.NewGaugeVec(prometheus.GaugeOpts{
+			Name: "easymicro_tls_not_after_timestamp_seconds",
+			Help: "Unix timestamp of the end of the certificate that a listener uses.",
+		}, []string{"listener"}),
 		acceptErrors: newCounters("easymicro_accept_errors_total", "Connections not accepted, by listener and reason.", "listener", "reason"),
 		reasons:      make(map[string]prometheus.Counter),
 	}
@@ -135,11 +140,21 @@ func (m *connectionMetrics) Connections(listener, protocol string) Gauge {
 	return Gauge{m.connections.WithLabelValues(label(listener), oneOf(protocol, []string{wire.TransportRPCX, wire.TransportHTTP, "tls"}))}
 }
 
+// SetNotAfter sets the end of the certificate that a listener uses; the zero Time is no certificate.
+func (m *connectionMetrics) SetNotAfter(listener string, t time.Time) {
+	if t.IsZero() {
+		m.notAfter.DeleteLabelValues(label(listener))
+		return
+	}
+	m.notAfter.WithLabelValues(label(listener)).Set(float64(t.Unix()))
+}
+
 // DropListener removes the series of a listener that was closed.
 func (m *connectionMetrics) DropListener(listener string) {
 	of := prometheus.Labels{"listener": label(listener)}
 	m.connections.DeletePartialMatch(of)
 	m.acceptErrors.DeletePartialMatch(of)
+	m.notAfter.DeletePartialMatch(of)
 }
 
 // configMetrics shows the running configuration and the results of reloads.

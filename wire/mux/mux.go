@@ -1,14 +1,14 @@
-// Package mux shares one listener among several protocols, which it detects by the first byte that a client sends.
+// Package mux shares one listener among several protocols, which it detects by the first byte that a client sends. If the
+// listener uses TLS, that is the first byte after the handshake.
 package mux
 
 import (
-	"bytes"
 	"container/list"
 	"context"
+	"crypto/tls"
 	"errors"
 	"net"
 	"sync"
-	"syscall"
 	"time"
 
 	"github.com/easymicro/easymicro/wire/internal/accept"
@@ -21,9 +21,15 @@ type Options struct {
 	// MaxConnections limits the open connections; 0 means no limit. Further ones are closed at once. When more than a tenth
 	// of MaxConnections have sent nothing, the oldest of these are closed after a second, or at once to make room.
 	MaxConnections int
+	// TLS, if not nil, is the configuration of the handshake that each connection begins with, within 5 s. With MaxConnections,
+	// at most a tenth of these are in a handshake at a time: the oldest are closed to make room.
+	TLS *tls.Config
 	// OnReject, if not nil, is called for each connection that is closed before a listener has accepted it, with a Reject
-	// reason. It may be called concurrently and must not block.
-	OnReject func(peer net.Addr, reason string)
+	// reason, and with the error of a handshake. It may be called concurrently and must not block.
+	OnReject func(peer net.Addr, reason string, err error)
+	// Answer, if not nil, is called with each connection that is closed for RejectTLS or RejectPlain, to tell the peer why. What
+	// the peer has sent can be read from it. Reads and writes fail after a second.
+	Answer func(c net.Conn, reason string)
 	// Open, if not nil, is called with each connection before anything is read, in a goroutine of its own, and returns the
 	// connection to use. FirstByteTimeout includes what it reads. An error closes the connection; OnReject is called if it
 	// is a RejectError or a timeout.
@@ -31,9 +37,15 @@ type Options struct {
 }
 
 // RejectError is returned by Options.Open to reject a connection with a reason of its own.
-type RejectError struct{ Reason string }
+type RejectError struct {
+	Reason string
+	Err    error // may be nil
+}
 
 func (e *RejectError) Error() string { return "connection rejected: " + e.Reason }
+
+// Unwrap returns Err.
+func (e *RejectError) Unwrap() error { return e.Err }
 
 // Reasons passed to Options.OnReject.
 const (
@@ -42,6 +54,12 @@ const (
 	RejectUnknown  = "unknown_protocol"
 	RejectNoServer = "no_server"    // the listener of its protocol is closed
 	RejectProxy    = "proxy_header" // a PROXY header that Open has not consumed
+
+	RejectTLS              = "tls_on_plain_listener"
+	RejectPlain            = "plain_on_tls_listener"
+	RejectHandshake        = "tls_handshake" // it failed
+	RejectHandshakeTimeout = "tls_handshake_timeout"
+	RejectHandshakes       = "too_many_tls_handshakes"
 )
 
 const (
@@ -49,6 +67,9 @@ const (
 
 	maxSilentShare = 10          // 1/10 of the connections may be silent for the whole timeout,
 	evictAfter     = time.Second // others only this long
+
+	handshakeTimeout = 5 * time.Second
+	answerWait       = time.Second
 )
 
 // Mux accepts connections and passes each to the listener for its protocol.
@@ -62,6 +83,7 @@ type Mux struct {
 	routes   []*route
 	silent   list.List // *conns that have sent nothing yet, oldest first
 	expiring list.List // *conns moved from silent, with the deadline of evictAfter
+	shaking  list.List // *conns in their TLS handshake, oldest first; they are in silent or expiring, too
 	open     int
 	closed   bool
 }
@@ -72,7 +94,7 @@ func New(ln net.Listener, o Options) *Mux {
 		o.FirstByteTimeout = defaultFirstByteTimeout
 	}
 	if o.OnReject == nil {
-		o.OnReject = func(net.Addr, string) {}
+		o.OnReject = func(net.Addr, string, error) {}
 	}
 	return &Mux{ln: ln, o: o, done: make(chan struct{})}
 }
@@ -95,6 +117,13 @@ func (m *Mux) SetLimits(firstByte time.Duration, maxConnections int) {
 		firstByte = defaultFirstByteTimeout
 	}
 	m.o.FirstByteTimeout, m.o.MaxConnections = firstByte, maxConnections
+}
+
+// SetTLS changes Options.TLS for new connections.
+func (m *Mux) SetTLS(c *tls.Config) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.o.TLS = c
 }
 
 // Serve accepts connections until ctx ends or the listener fails, and returns the error. When it returns, the listener, the
@@ -128,13 +157,13 @@ func (m *Mux) take(c net.Conn) {
 	m.mu.Lock()
 	if m.o.MaxConnections > 0 && m.open >= m.o.MaxConnections && !m.makeRoom() {
 		m.mu.Unlock()
-		m.reject(c, RejectTooMany)
+		m.reject(c, RejectTooMany, nil)
 		return
 	}
 	m.open++
-	mc := &conn{Conn: c, accepted: c, mux: m, since: now, counted: true}
+	mc := &conn{Conn: c, accepted: c, mux: m, since: now, counted: true, tls: m.o.TLS, firstByteBy: now.Add(m.o.FirstByteTimeout)}
 	mc.join(&m.silent)
-	_ = c.SetReadDeadline(now.Add(m.o.FirstByteTimeout)) // if it fails, so does the first Read
+	_ = c.SetReadDeadline(mc.firstDeadline()) // if it fails, so does the first Read
 	if m.tooSilent() {
 		oldest := connOf(m.silent.Front())
 		oldest.leave()
@@ -159,17 +188,41 @@ func (m *Mux) makeRoom() bool {
 	if oldest == nil {
 		return false
 	}
-	c := connOf(oldest)
-	c.leave()
-	c.evicted = true
-	_ = c.accepted.Close()
-	m.uncount(c)
+	m.evict(connOf(oldest), RejectSilent)
 	return true
 }
 
-func (m *Mux) reject(c net.Conn, reason string) {
+// evict closes a connection that has sent nothing yet. It needs m.mu.
+func (m *Mux) evict(c *conn, reason string) {
+	c.leave()
+	c.evicted = reason
+	_ = c.accepted.Close()
+	m.uncount(c)
+}
+
+// beginHandshake counts a handshake. If there are too many, it closes the connection with the oldest.
+func (m *Mux) beginHandshake(c *conn) (end func()) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if m.o.MaxConnections > 0 && m.shaking.Len() >= max(m.o.MaxConnections/maxSilentShare, 1) {
+		oldest := m.shaking.Front()
+		m.shaking.Remove(oldest)
+		m.evict(connOf(oldest), RejectHandshakes)
+	}
+	place := m.shaking.PushBack(c)
+	return func() {
+		m.mu.Lock()
+		defer m.mu.Unlock()
+		m.shaking.Remove(place) // does nothing if it was closed for another
+		if c.list == &m.silent {
+			_ = c.accepted.SetReadDeadline(c.firstByteBy) // that of expiring stays
+		}
+	}
+}
+
+func (m *Mux) reject(c net.Conn, reason string, err error) {
 	_ = c.Close()
-	m.o.OnReject(c.RemoteAddr(), reason)
+	m.o.OnReject(c.RemoteAddr(), reason, err)
 }
 
 // sniff reads the first byte and passes the connection on.
@@ -187,12 +240,12 @@ func (m *Mux) sniff(c *conn) {
 	switch {
 	case closed:
 		_ = c.Close()
-	case evicted:
-		m.reject(c, RejectSilent)
+	case evicted != "":
+		m.reject(c, evicted, nil)
 	case errors.As(err, &refused):
-		m.reject(c, refused.Reason)
+		m.reject(c, refused.Reason, refused.Err)
 	case errors.As(err, &late) && late.Timeout():
-		m.reject(c, RejectSilent)
+		m.reject(c, RejectSilent, nil)
 	case err != nil:
 		_ = c.Close()
 	default:
@@ -202,18 +255,18 @@ func (m *Mux) sniff(c *conn) {
 
 func (m *Mux) passOn(c *conn, first byte) {
 	if c.hasProxyHeader() {
-		m.reject(c, RejectProxy)
+		m.reject(c, RejectProxy, nil)
 		return
 	}
 	r := m.find(first)
 	if r == nil {
-		m.reject(c, RejectUnknown)
+		m.reject(c, RejectUnknown, nil)
 		return
 	}
 	select {
-	case r.conns <- c:
+	case r.conns <- c.outer():
 	case <-r.closed:
-		m.reject(c, RejectNoServer)
+		m.reject(c, RejectNoServer, nil)
 	case <-m.done:
 		_ = c.Close()
 	}
@@ -285,112 +338,3 @@ func (r *route) Close() error {
 
 // Addr returns the address of the shared listener.
 func (r *route) Addr() net.Addr { return r.mux.ln.Addr() }
-
-// Prefixes of PROXY protocol headers, versions 1 and 2, which load balancers in TCP mode send first.
-const (
-	proxyV1 = "PROXY "
-	proxyV2 = "\r\n\r\n\x00\r\nQUIT\n"
-)
-
-// conn is a connection whose first bytes have been read. The first Read returns only these.
-type conn struct {
-	net.Conn
-	accepted net.Conn // before Open
-	mux      *Mux
-	since    time.Time
-	list     *list.List // silent or expiring, or nil; under mux.mu
-	place    *list.Element
-	counted  bool // in mux.open; under mux.mu
-	evicted  bool // closed to make room; under mux.mu
-	head     [len(proxyV2)]byte
-	n        int // bytes in head
-	left     int // bytes of these not yet returned by Read
-}
-
-// begin opens the connection and reads the first byte, and more while it may be a PROXY header.
-func (c *conn) begin(open func(net.Conn) (net.Conn, error)) error {
-	if open != nil {
-		opened, err := open(c.Conn)
-		if err != nil {
-			return err
-		}
-		c.Conn = opened
-	}
-	for c.n == 0 || c.mayBeProxyHeader() {
-		n, err := c.Conn.Read(c.head[c.n:])
-		c.n += n
-		if n == 0 && err != nil && c.n == 0 {
-			return err
-		}
-		if err != nil {
-			break // the next Read returns it
-		}
-	}
-	c.left = c.n
-	return nil //nolint:nilerr // the next Read returns it
-}
-
-// connOf returns the connection of a list element.
-func connOf(e *list.Element) *conn {
-	return e.Value.(*conn) //nolint:forcetypeassert // join adds nothing else
-}
-
-// join appends c to a list of its Mux. It needs mux.mu.
-func (c *conn) join(l *list.List) { c.list, c.place = l, l.PushBack(c) }
-
-// leave removes c from its list. It needs mux.mu.
-func (c *conn) leave() {
-	if c.list != nil {
-		c.list.Remove(c.place)
-		c.list, c.place = nil, nil
-	}
-}
-
-func (c *conn) hasProxyHeader() bool {
-	return bytes.HasPrefix(c.head[:c.n], []byte(proxyV1)) || bytes.HasPrefix(c.head[:c.n], []byte(proxyV2))
-}
-
-// mayBeProxyHeader reports whether head is an incomplete prefix of a PROXY header.
-func (c *conn) mayBeProxyHeader() bool {
-	head := string(c.head[:c.n])
-	for _, begin := range [...]string{proxyV1, proxyV2} {
-		if c.n < len(begin) && begin[:c.n] == head {
-			return true
-		}
-	}
-	return false
-}
-
-func (c *conn) Read(b []byte) (int, error) {
-	if c.left > 0 {
-		n := copy(b, c.head[c.n-c.left:c.n])
-		c.left -= n
-		return n, nil
-	}
-	return c.Conn.Read(b)
-}
-
-// Close closes the connection and uncounts it.
-func (c *conn) Close() error {
-	err := c.Conn.Close()
-	c.mux.connClosed(c)
-	return err
-}
-
-// SyscallConn returns the accepted socket, even if Open has wrapped it.
-func (c *conn) SyscallConn() (syscall.RawConn, error) {
-	s, ok := c.accepted.(syscall.Conn)
-	if !ok {
-		return nil, net.ErrClosed
-	}
-	return s.SyscallConn()
-}
-
-// CloseWrite closes the sending side. It fails if the connection has no CloseWrite.
-func (c *conn) CloseWrite() error {
-	half, ok := c.Conn.(interface{ CloseWrite() error })
-	if !ok {
-		return net.ErrClosed
-	}
-	return half.CloseWrite()
-}

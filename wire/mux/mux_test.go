@@ -26,7 +26,7 @@ type rejects struct {
 	n  map[string]int
 }
 
-func (r *rejects) add(_ net.Addr, reason string) {
+func (r *rejects) add(_ net.Addr, reason string, _ error) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.n == nil {
@@ -189,7 +189,7 @@ func TestASlowOpenIsClosedAfterTheFirstByteTimeout(t *testing.T) {
 
 func TestUnknownFirstByteIsClosedAndReported(t *testing.T) {
 	r := start(t, mux.Options{})
-	wantClosed(t, r.dial(t, "\x16\x03\x01"))
+	wantClosed(t, r.dial(t, "\x17\x03\x01"))
 	_ = r.stop()
 	if n := r.rejects.count(mux.RejectUnknown); n != 1 {
 		t.Errorf("%d rejects", n)
