@@ -13,6 +13,7 @@ import (
 	"log/slog"
 	"path/filepath"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -159,7 +160,7 @@ func (c Contents) GoString() string { return c.String() }
 // LogValue returns String.
 func (c Contents) LogValue() slog.Value { return slog.StringValue(c.String()) }
 
-// Expiries returns when rules that are not off and tokens expire, the earliest first.
+// Expiries returns when rules that are not off, tokens and certificates expire, the earliest first.
 func (s *Set) Expiries() []Expiry {
 	var list []Expiry
 	for i := range s.Rules {
@@ -172,6 +173,41 @@ func (s *Set) Expiries() []Expiry {
 			list = append(list, t.expiry())
 		}
 	}
+	list = append(list, s.certificateExpiries()...)
 	slices.SortStableFunc(list, func(a, b Expiry) int { return a.At.Compare(b.At) })
 	return list
+}
+
+// certificateExpiries returns when the certificates of listeners, upstreams and clusters expire.
+func (s *Set) certificateExpiries() []Expiry {
+	var list []Expiry
+	if s.Manifest == nil {
+		return nil
+	}
+	for _, f := range s.Manifest.NamedFiles() {
+		if !strings.HasSuffix(f.Field, ".certFile") {
+			continue
+		}
+		if leaf := firstCertificate(s.Contents[f.Path]); leaf != nil {
+			list = append(list, Expiry{Certificate: f.Path, At: leaf.NotAfter, Position: s.Manifest.Position(f.Field)})
+		}
+	}
+	return list
+}
+
+// WarnCertificates returns warnings about certificates that have expired, or will within 14 days.
+func (s *Set) WarnCertificates(now time.Time) Problems {
+	var warnings Problems
+	for _, e := range s.certificateExpiries() {
+		message, warns := e.soon(now)
+		if !now.Before(e.At) {
+			message, warns = fmt.Sprintf("expired on %s: %s, renew it", e.At.Format(time.RFC3339), e.Effect()), true
+		}
+		if warns {
+			p := e.Position.Problem("", e.Certificate+" "+message)
+			p.Warning = true
+			warnings = append(warnings, p)
+		}
+	}
+	return warnings
 }

@@ -1,6 +1,12 @@
 package config
 
 import (
+	"crypto/ecdsa"
+	"crypto/elliptic"
+	"crypto/rand"
+	"crypto/x509"
+	"encoding/pem"
+	"math/big"
 	"slices"
 	"strings"
 	"testing"
@@ -58,6 +64,46 @@ func TestATokenThatExpiresSoonIsAWarning(t *testing.T) {
 			t.Errorf("in %s: %s", in, text)
 		}
 	}
+}
+
+func TestACertificateThatExpiresWithinTwoWeeksIsAWarning(t *testing.T) {
+	m, problems := DecodeManifest("easymicro.yaml", []byte("services: []\nlisteners:\n  - {name: main, address: ':1', tls: {certFile: host.pem, keyFile: host.key}}\n"+
+		"upstreams:\n  - {name: a, service: A, resolve: {dns: 'a:1'}, tls: {certFile: client.pem, keyFile: client.key}}\n"), nil)
+	if problems.Err() != nil {
+		t.Fatal(problems)
+	}
+	end := time.Now().Add(365 * 24 * time.Hour).Truncate(time.Second)
+	s := &Set{Manifest: m, Contents: Contents{"host.pem": certificateUntil(t, end), "client.pem": []byte("nothing"), "host.key": certificateUntil(t, end)}}
+	for in, want := range map[time.Duration]string{
+		-15 * 24 * time.Hour: "",
+		-13 * 24 * time.Hour: "host.pem expires on " + end.UTC().Format(time.RFC3339) + ", within 14 days: then peers refuse it",
+		time.Hour:            "host.pem expired on " + end.UTC().Format(time.RFC3339) + ": peers refuse it, renew it",
+	} {
+		got := s.WarnCertificates(end.Add(in))
+		if want == "" && len(got) == 0 {
+			continue
+		}
+		if len(got) != 1 || got[0].String() != "easymicro.yaml:3:49: "+want || !got[0].Warning {
+			t.Errorf("%v: %v, want %s", in, got, want)
+		}
+	}
+	if list := s.Expiries(); len(list) != 1 || list[0].Certificate != "host.pem" || !list[0].At.Equal(end) {
+		t.Errorf("%+v", list)
+	}
+}
+
+func certificateUntil(t *testing.T, end time.Time) []byte {
+	t.Helper()
+	key, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
+	if err != nil {
+		t.Fatal(err)
+	}
+	c := &x509.Certificate{SerialNumber: big.NewInt(1), NotAfter: end}
+	der, err := x509.CreateCertificate(rand.Reader, c, c, &key.PublicKey, key)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return pem.EncodeToMemory(&pem.Block{Type: "CERTIFICATE", Bytes: der})
 }
 
 func TestExpiriesAreSortedWithoutDisabledRules(t *testing.T) {

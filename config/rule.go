@@ -266,44 +266,6 @@ type OutlierDetection struct {
 	MaxEjectionPercent  int      `yaml:"maxEjectionPercent" default:"50" min:"1" max:"100" doc:"Percentage of the endpoints that may be ejected at a time; one always stays."`
 }
 
-// ExpiresSoon is the time before the expiry of a rule or a token in which there are warnings.
-const ExpiresSoon = 7 * 24 * time.Hour
-
-// Expiry is the expiry of a rule or a token.
-type Expiry struct {
-	Rule     string // name of the rule; empty for a token
-	Caller   string // caller of the token
-	Kinds    []Kind // kinds of the rule
-	Mode     Mode
-	At       time.Time
-	Position Position
-}
-
-// Opens reports whether calls that were refused get through after the expiry.
-func (e Expiry) Opens() bool {
-	return e.Mode == Enforce && slices.ContainsFunc(e.Kinds, Kind.opens)
-}
-
-// Effect returns what the expiry means for calls.
-func (e Expiry) Effect() string {
-	switch {
-	case e.Rule == "":
-		return "its caller is refused"
-	case e.Opens():
-		return "calls that it refused are allowed"
-	}
-	return "it has no effect"
-}
-
-// soon returns a warning if the expiry is near.
-func (e Expiry) soon(now time.Time) (message string, ok bool) {
-	left := e.At.Sub(now)
-	if left <= 0 || left > ExpiresSoon {
-		return "", false
-	}
-	return fmt.Sprintf("expires on %s, within 7 days: then %s", e.At.Format(time.RFC3339), e.Effect()), true
-}
-
 // maxBurst bounds a token bucket.
 const maxBurst = 1_000_000_000
 

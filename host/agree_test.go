@@ -14,6 +14,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	fileset "github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -188,7 +189,7 @@ policies: {files: [base/*.yaml, cur/*.yaml, "deep/*/p.yaml", named.yaml, in/name
 	}
 	files := map[string]string{
 		"base/a.yaml": lock("base"), "cur/lock.yaml": lock("cur"), "deep/one/p.yaml": lock("deep"), "named.yaml": lock("named"), "in/named.yaml": lock("in"),
-		"tokens.yaml": "[]\n", "nodes.yaml": "endpoints: []\n", "ca.pem": newAuthority(t).pem, "admin.token": "secret\n",
+		"tokens.yaml": "[]\n", "nodes.yaml": "endpoints: []\n", "ca.pem": hosttest.NewAuthority(t).PEM, "admin.token": "secret\n",
 	}
 	const (
 		refusedAlways = iota

@@ -6,6 +6,7 @@ import (
 	"maps"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/credentials"
@@ -41,6 +42,7 @@ func runChecks(set *config.Set, reg *registry.Registry) *checker {
 	if !set.Checked() {
 		c.problems = append(c.problems, set.Validate()...)
 	}
+	c.problems = append(c.problems, set.WarnCertificates(time.Now())...)
 	c.memory()
 	c.services()
 	c.gateway()
@@ -291,8 +293,7 @@ func (c *checker) outgoing() {
 	_, err := AdminToken(c.set)
 	c.wrong("admin.tokenFile", err)
 	for _, t := range m.ServerTLS() {
-		_, warnings, err := credentials.ServerTLS(c.set, t, nil)
-		c.problems = append(c.problems, warnings...)
+		_, _, err := credentials.ServerTLS(c.set, t, nil)
 		c.wrong(t.Path, err)
 	}
 	for i := range m.Upstreams {

@@ -149,11 +149,14 @@ func brokenRules(g *generation) (warnings config.Problems) {
 	return warnings
 }
 
-// logExpiry logs that a rule or a token has expired, or will soon.
+// logExpiry logs that a rule, a token or a certificate has expired, or will soon.
 func (p *rules) logExpiry(e config.Expiry, over bool) {
 	level, what := slog.LevelWarn, "rule"
 	attrs := []slog.Attr{slog.Any("kinds", e.Kinds), slog.String("mode", string(e.Mode))}
-	if e.Rule == "" {
+	switch {
+	case e.Certificate != "":
+		what, attrs = "certificate", []slog.Attr{slog.String("certificate", e.Certificate)}
+	case e.Rule == "":
 		what, attrs = "token", []slog.Attr{slog.String("caller", e.Caller)}
 	}
 	msg := "a " + what + " expires soon"
@@ -175,7 +178,7 @@ func (p *rules) logExpiry(e config.Expiry, over bool) {
 // maxTimer bounds a wait before the clock is read again: it may be set meanwhile.
 const maxTimer = time.Hour
 
-// expiries report when rules and tokens expire, and some days before. One timer waits for the next. Those that have passed
+// expiries report when rules, tokens and certificates expire, and some days before. One timer waits for the next. Those that have passed
 // when a set is applied are among its warnings.
 type expiries struct {
 	report func(e config.Expiry, over bool)
@@ -203,7 +206,7 @@ func (x *expiries) advance(then func()) {
 	for _, e := range x.list {
 		if came := func(t time.Time) bool { return t.After(x.until) && !t.After(now) }; came(e.At) {
 			x.report(e, true)
-		} else if came(e.At.Add(-config.ExpiresSoon)) {
+		} else if came(e.SoonFrom()) {
 			x.report(e, false)
 		}
 	}
@@ -218,7 +221,7 @@ func (x *expiries) arm(now time.Time) {
 	}
 	var next time.Time
 	for _, e := range x.list {
-		for _, at := range [...]time.Time{e.At.Add(-config.ExpiresSoon), e.At} {
+		for _, at := range [...]time.Time{e.SoonFrom(), e.At} {
 			if at.After(now) && (next.IsZero() || at.Before(next)) {
 				next = at
 			}

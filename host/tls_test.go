@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/tls"
 	"crypto/x509"
+	"encoding/pem"
 	"fmt"
 	"io"
 	"net/http"
@@ -24,7 +25,7 @@ import (
 // secured is a host whose listener uses TLS, and what its clients know.
 type secured struct {
 	*hosttest.Host
-	ca *authority
+	ca *hosttest.Authority
 }
 
 const securedManifest = `
@@ -35,23 +36,19 @@ services: [{name: Arith, handler: test.arith}]
 // startSecured runs a host with a certificate for host.internal. more are further fields of tls.
 func startSecured(t *testing.T, more string, o hosttest.Options) *secured {
 	t.Helper()
-	ca := newAuthority(t)
-	cert, key := ca.issue(t, "host.internal")
+	ca := hosttest.NewAuthority(t)
+	cert, key := ca.Issue(t, "host.internal")
 	o.Registry = newPlant(t).reg
-	o.Files = map[string]string{"ca.pem": ca.pem, "host.pem": cert, "host.key": key}
+	o.Files = map[string]string{"ca.pem": ca.PEM, "host.pem": cert, "host.key": key}
 	return &secured{hosttest.Start(t, fmt.Sprintf(securedManifest, more), o), ca}
 }
 
 // client is the configuration of a client that trusts the authority of the host and has the certificate of a name, or none.
-func (s *secured) client(t *testing.T, by *authority, name string) *tls.Config {
+func (s *secured) client(t *testing.T, by *hosttest.Authority, name string) *tls.Config {
 	t.Helper()
-	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "host.internal", RootCAs: x509.NewCertPool()}
-	c.RootCAs.AddCert(s.ca.cert)
+	c := &tls.Config{MinVersion: tls.VersionTLS12, ServerName: "host.internal", RootCAs: s.ca.Pool}
 	if name != "" {
-		cert, key := by.issue(t, name)
-		pair, err := tls.X509KeyPair([]byte(cert), []byte(key))
-		must(t, err)
-		c.Certificates = []tls.Certificate{pair}
+		c.Certificates = []tls.Certificate{by.Pair(t, name)}
 	}
 	return c
 }
@@ -166,7 +163,7 @@ func TestACertificateIsReplacedUnderLoadWithoutALostCall(t *testing.T) {
 	}
 	for i := range rounds {
 		name := fmt.Sprintf("round-%d", i)
-		cert, key := s.ca.issue(t, name, func(c *x509.Certificate) { c.DNSNames = []string{"host.internal"} })
+		cert, key := s.ca.Issue(t, name, func(c *x509.Certificate) { c.DNSNames = []string{"host.internal"} })
 		s.Write("host.pem", cert)
 		s.Write("host.key", key)
 		before := calls.Load()
@@ -197,17 +194,18 @@ func TestSessionsAreResumedAfterTheCertificateHasChanged(t *testing.T) {
 	if resumed() || !resumed() {
 		t.Fatal("the second connection does not resume the session of the first")
 	}
-	cert, key := s.ca.issue(t, "host.internal")
+	cert, key := s.ca.Issue(t, "host.internal")
 	s.Write("host.pem", cert)
 	s.Write("host.key", key)
 	eventually(t, "the pair is in force", func() bool {
 		leaf, err := s.mul(t.Context(), s.client(t, s.ca, "client-2"))
-		return err == nil && bytes.Equal([]byte(inPEM("CERTIFICATE", leaf.Raw)), []byte(cert))
+		block, _ := pem.Decode([]byte(cert))
+		return err == nil && bytes.Equal(leaf.Raw, block.Bytes)
 	})
 	if !resumed() {
 		t.Error("the session is lost with the certificate")
 	}
-	s.Write("ca.pem", newAuthority(t).pem)
+	s.Write("ca.pem", hosttest.NewAuthority(t).PEM)
 	if r := s.Revision(); r.Result != host.ResultApplied {
 		t.Fatal(r.Problems)
 	}
@@ -222,8 +220,8 @@ func TestFilesThatDoNotFitKeepTheCertificate(t *testing.T) {
 	c := s.client(t, nil, "")
 	good, err := s.mul(t.Context(), c)
 	must(t, err)
-	cert, key := s.ca.issue(t, "host.internal")
-	old, oldKey := s.ca.issue(t, "host.internal", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
+	cert, key := s.ca.Issue(t, "host.internal")
+	old, oldKey := s.ca.Issue(t, "host.internal", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(-time.Minute) })
 	for _, tc := range []struct {
 		what       string
 		files      [][2]string

@@ -106,19 +106,19 @@ func TestWhichEditsAreUndoneForCallsThatFail(t *testing.T) {
 func TestAnAuthorityThatIsWrongIsUndone(t *testing.T) {
 	t.Parallel()
 	far, _ := startTill(t, 0)
-	ca := newAuthority(t)
+	ca := hosttest.NewAuthority(t)
 	front := startTLSFront(t, ca, "billing.internal", far.Address)
-	cert, key := ca.issue(t, "host-1")
+	cert, key := ca.Issue(t, "host-1")
 	h := hosttest.Start(t, fmt.Sprintf(`
 services: [{name: Desk, handler: test.desk, uses: {till: till}}]
 upstreams:
   - {name: till, service: Till, resolve: {endpoints: [%q]}, tls: {caFile: ca.pem, certFile: host.pem, keyFile: host.key, serverName: billing.internal}}
 policies: {watch: {debounce: 20ms, poll: 200ms}, autoRollback: {window: 1m}}
-`, front.address), hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{"ca.pem": ca.pem, "host.pem": cert, "host.key": key}})
+`, front.address), hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{"ca.pem": ca.PEM, "host.pem": cert, "host.key": key}})
 	var s running
 	s.run(t, h, stream{service: "Desk", method: "Mul"})
 	awaitThat(t, "traffic", func() bool { return s.ok.Load() > 200 })
-	h.Write("ca.pem", newAuthority(t).pem)
+	h.Write("ca.pem", hosttest.NewAuthority(t).PEM)
 	if r := h.Revision(); r.Result != host.ResultApplied || r.Number != 2 {
 		t.Fatalf("r%d %s %v %s", r.Number, r.Result, r.Problems, r.Error)
 	}

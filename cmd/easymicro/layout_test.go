@@ -90,9 +90,9 @@ var layout = map[string]row{
 	},
 	"host/machine":     {},
 	"host/credentials": {ours: []string{"config", "config/files"}},
-	"host/gateway": {ours: []string{"wire", "wire/code"}},
-	"host/admin":   {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
-	"host/state":   {ours: []string{"config", "config/files", "host/admin"}},
+	"host/gateway":     {ours: []string{"wire", "wire/code"}},
+	"host/admin":       {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
+	"host/state":       {ours: []string{"config", "config/files", "host/admin"}},
 	"host/listen": {
 		ours: []string{
 			"wire", "wire/mux", "wire/code", "config", "host/admin", "host/credentials", "host/gateway", "host/machine", "host/telemetry",

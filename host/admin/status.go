@@ -38,17 +38,18 @@ type Status struct {
 	Warnings       config.Problems         `json:"warnings"`
 }
 
-// Expiry describes a rule or a token that has expired, or will within seven days.
+// Expiry describes a rule or a token that has expired, or will within seven days, or a certificate within 14.
 type Expiry struct {
-	Rule     string    `json:"rule,omitempty"`
-	Caller   string    `json:"caller,omitempty"` // of a token
-	Kinds    []string  `json:"kinds,omitempty"`
-	Mode     string    `json:"mode,omitempty"`
-	At       time.Time `json:"at"`
-	Expired  bool      `json:"expired"`
-	Opens    bool      `json:"opens,omitempty"` // calls that it refused are allowed
-	Effect   string    `json:"effect"`
-	Position string    `json:"position,omitempty"` // file:line
+	Rule        string    `json:"rule,omitempty"`
+	Caller      string    `json:"caller,omitempty"`      // of a token
+	Certificate string    `json:"certificate,omitempty"` // its file
+	Kinds       []string  `json:"kinds,omitempty"`
+	Mode        string    `json:"mode,omitempty"`
+	At          time.Time `json:"at"`
+	Expired     bool      `json:"expired"`
+	Opens       bool      `json:"opens,omitempty"` // calls that it refused are allowed
+	Effect      string    `json:"effect"`
+	Position    string    `json:"position,omitempty"` // file:line
 }
 
 // Policies is the state of the configuration.

@@ -126,14 +126,10 @@ func (e *KeptError) Unwrap() error { return e.problems }
 
 // Warnings returns the error as warnings that the previous content of the files stays in use.
 func (e *KeptError) Warnings() config.Problems {
-	return e.warnings(": the previous content stays in use")
-}
-
-func (e *KeptError) warnings(effect string) config.Problems {
 	var warnings config.Problems
 	for _, p := range e.problems {
 		p.Warning = true
-		p.Message += effect
+		p.Message += ": the previous content stays in use"
 		warnings = append(warnings, p)
 	}
 	return warnings

@@ -42,7 +42,6 @@ func ServerTLS(set *config.Set, t config.ServerTLS, running *Server) (*Server, c
 		if running != nil && !running.expired(now) {
 			return running, wrong.Warnings(), nil
 		}
-		return next, wrong.warnings(": clients refuse it, renew it"), nil
 	}
 	return next, nil, nil
 }

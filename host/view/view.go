@@ -32,15 +32,15 @@ const shownExpiries = 200
 func Expiries(set *config.Set, now time.Time) (list []admin.Expiry, more int) {
 	list = []admin.Expiry{}
 	for _, e := range set.Expiries() {
-		if e.At.Sub(now) > config.ExpiresSoon {
-			break
+		if now.Before(e.SoonFrom()) {
+			continue
 		}
 		if len(list) == shownExpiries {
 			more++
 			continue
 		}
 		v := admin.Expiry{
-			Rule: e.Rule, Caller: e.Caller, Mode: string(e.Mode), At: e.At, Expired: !now.Before(e.At), Opens: e.Opens(), Effect: e.Effect(),
+			Rule: e.Rule, Caller: e.Caller, Certificate: e.Certificate, Mode: string(e.Mode), At: e.At, Expired: !now.Before(e.At), Opens: e.Opens(), Effect: e.Effect(),
 			Position: e.Position.String(),
 		}
 		for _, k := range e.Kinds {

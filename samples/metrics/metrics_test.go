@@ -100,6 +100,13 @@ func (e exported) wrong(expr string) []string {
 	return wrong
 }
 
+// listening is a part of a manifest with a second listener, of TLS.
+const listening = `
+listeners:
+  - {name: main, address: "127.0.0.1:8972"}
+  - {name: secure, address: "127.0.0.1:0", tls: {certFile: host.pem, keyFile: host.key}}
+`
+
 // calling is a part of a manifest with an upstream and an etcd; nothing listens on port 1.
 const calling = `
   - {name: Shop, handler: upstream.shop, uses: {stock: other}}
@@ -116,7 +123,8 @@ func busy(t *testing.T) exported {
 	other := hosttest.Start(t, "services: [{name: Stock, handler: upstream.stock}]", hosttest.Options{})
 	manifest := strings.Replace(read(t, "easymicro.yaml"), "\npolicies:\n", fmt.Sprintf(calling, other.Address), 1)
 	rules := read(t, "policies.yaml") + "\n  - {name: over, match: {service: Arith}, timeout: 1s, expires: 2020-01-01T00:00:00Z}\n"
-	h := hosttest.Start(t, manifest, hosttest.Options{Files: map[string]string{"policies.yaml": rules}})
+	cert, key := hosttest.NewAuthority(t).Issue(t, "host.internal")
+	h := hosttest.Start(t, listening+manifest, hosttest.Options{Files: map[string]string{"policies.yaml": rules, "host.pem": cert, "host.key": key}})
 	for range 4 {
 		if r, body := h.Post("/Shop/Look", `{"name":"tea"}`); r.StatusCode != http.StatusOK {
 			t.Fatalf("%s %s", r.Status, body)

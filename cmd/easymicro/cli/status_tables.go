@@ -162,7 +162,10 @@ func (t *statusTables) expiring(list []admin.Expiry, more int) {
 			colour = dim
 		}
 		what := "token of " + e.Caller
-		if e.Rule != "" {
+		switch {
+		case e.Certificate != "":
+			what = "certificate " + e.Certificate
+		case e.Rule != "":
 			what = e.Rule + " (" + strings.Join(e.Kinds, ", ") + ")"
 		}
 		rows = append(rows, []string{t.paint(colour, when), what, orDash(e.Mode), e.Effect, e.Position})
