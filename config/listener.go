@@ -55,9 +55,9 @@ type Limits struct {
 
 // Auth configures how callers are identified.
 type Auth struct {
-	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"mtls,jwt" effect:"less" doc:"Ways to identify the caller, in order; the first that succeeds is used. Default: none, every caller is anonymous."`
-	MTLS           *MTLS    `yaml:"mtls" later:"callers can be identified by token" doc:"Callers identified by their certificate."`
-	JWT            *JWT     `yaml:"jwt" later:"callers can be identified by token" doc:"Callers identified by a signed token."`
+	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"jwt" effect:"less" doc:"Ways to identify the caller, in order; the first that succeeds is used. Default: none, every caller is anonymous."`
+	MTLS           *MTLS    `yaml:"mtls" doc:"Callers identified by their certificate, which a listener with clientAuth has verified."`
+	JWT            *JWT     `yaml:"jwt" later:"callers can be identified by token or certificate" doc:"Callers identified by a signed token."`
 	Tokens         *Tokens  `yaml:"tokens" doc:"Callers identified by a token from a list."`
 	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" effect:"more" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
 }
@@ -67,8 +67,15 @@ const UnixPeers = "unix"
 
 // MTLS identifies callers by their client certificate.
 type MTLS struct {
-	CallerFrom string `yaml:"callerFrom" required:"true" enum:"san.uri,san.dns,cn" doc:"Part of the certificate that is the caller."`
+	CallerFrom string `yaml:"callerFrom" required:"true" enum:"san.uri,san.dns,cn" doc:"Part of the certificate that is the caller: its first URI (spiffe://example/web), its first DNS name, or its common name. A certificate without it does not identify its caller."`
 }
+
+// Values of MTLS.CallerFrom.
+const (
+	CallerFromURI        = "san.uri"
+	CallerFromDNS        = "san.dns"
+	CallerFromCommonName = "cn"
+)
 
 // JWT identifies callers by a signed token.
 type JWT struct {

@@ -29,6 +29,16 @@ func (c serviceChecker) auth() {
 	if usesTokens && a.Tokens == nil {
 		c.manifest("auth.identify", "token needs auth.tokens.file")
 	}
+	usesMTLS := slices.Contains(a.Identify, "mtls")
+	verifies := slices.ContainsFunc(c.m.Listeners, func(l Listener) bool { return l.TLS != nil && l.TLS.ClientAuth != ClientAuthNone })
+	switch {
+	case usesMTLS && a.MTLS == nil:
+		c.manifest("auth.identify", "mtls needs auth.mtls.callerFrom")
+	case !usesMTLS && a.MTLS != nil:
+		c.manifest("auth.mtls", "is not used: auth.identify does not have mtls").Warning = true
+	case usesMTLS && !verifies:
+		c.manifest("auth.mtls", "identifies nobody: no listener has tls with clientAuth").Warning = true
+	}
 	if !usesTokens && a.Tokens != nil {
 		c.manifest("auth.tokens", "is not used: auth.identify does not have token").Warning = true
 	}

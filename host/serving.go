@@ -120,7 +120,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	if w != nil && w.rules == nil {
 		w = nil
 	}
-	caller, err := s.generation.identity.caller(req.Metadata)
+	caller, err := s.generation.identity.caller(s.wire.Certificate(), req.Metadata)
 	if err != nil {
 		if w != nil && w.turnedAway {
 			s.compare(w, req)

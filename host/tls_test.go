@@ -92,6 +92,25 @@ func (s *secured) post(c *http.Client) (string, error) {
 	return res.Proto, nil
 }
 
+// postAs calls Mul over HTTP, with a token if it is not empty, and returns the body of the response.
+func (s *secured) postAs(t *testing.T, c *tls.Config, token string) (string, error) {
+	t.Helper()
+	client := web(c, true)
+	defer client.CloseIdleConnections()
+	req, err := http.NewRequestWithContext(t.Context(), http.MethodPost, "https://"+s.Address+"/Arith/Mul", strings.NewReader(`{"A":6,"B":7}`))
+	must(t, err)
+	if token != "" {
+		req.Header.Set("Authorization", "Bearer "+token)
+	}
+	res, err := client.Do(req)
+	if err != nil {
+		return "", err
+	}
+	defer res.Body.Close()
+	body, err := io.ReadAll(res.Body)
+	return string(body), err
+}
+
 func TestAListenerWithTLSServesRPCXAndHTTPOnOnePort(t *testing.T) {
 	s := startSecured(t, "", hosttest.Options{})
 	c := s.client(t, nil, "")

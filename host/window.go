@@ -3,6 +3,7 @@ package host
 import (
 	"cmp"
 	"context"
+	"crypto/x509"
 	"fmt"
 	"maps"
 	"net/http"
@@ -16,6 +17,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
@@ -168,7 +170,7 @@ func (w *window) ruleBroke(b *policies.Broken) {
 // lost compares a call over rpcx to a method that is not served.
 func (w *window) lost(call *wire.Call, req *wire.Frame) {
 	if w.turnedAway && call.Transport() != wire.TransportHTTP { // missed handles those
-		w.gone(call, req.Service, req.Method, req.Metadata, call.Peer())
+		w.gone(call, req.Service, req.Method, as{call.Certificate(), req.Metadata, call.Peer()})
 	}
 }
 
@@ -183,24 +185,31 @@ func (w *window) missed(r *http.Request) {
 			if auth := r.Header.Get("Authorization"); auth != "" {
 				md.Set(wire.MetaAuth, auth)
 			}
-			w.gone(r.Context(), service, method, md, netip.Addr{})
+			w.gone(r.Context(), service, method, as{gateway.PeerCertificate(r), md, netip.Addr{}})
 		}
 		return
 	}
 }
 
+// as is what a caller of a method that is not served any more is identified by.
+type as struct {
+	proof    *x509.Certificate
+	metadata wire.Metadata
+	peer     netip.Addr
+}
+
 // gone asks the baseline about a call to a method that is not served any more.
-func (w *window) gone(ctx context.Context, service, method string, md wire.Metadata, peer netip.Addr) {
+func (w *window) gone(ctx context.Context, service, method string, who as) {
 	m, ok := w.baseline.routes.Lookup(service, method)
 	if !ok || m.IsRemote() {
 		return
 	}
-	caller, err := w.baseline.identity.caller(md)
+	caller, err := w.baseline.identity.caller(who.proof, who.metadata)
 	if err != nil {
 		return
 	}
 	var ticket policies.Ticket
-	call := policies.Call{Caller: caller, Peer: peer, Metadata: &md}
+	call := policies.Call{Caller: caller, Peer: who.peer, Metadata: &who.metadata}
 	if w.rules.Guard(m.Target).Enter(ctx, &call, &ticket) != nil {
 		return
 	}

@@ -2,6 +2,9 @@ package wire
 
 import (
 	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"net"
 	"net/netip"
 	"sync"
 	"time"
@@ -41,6 +44,8 @@ type origin struct {
 	host       string
 	share      *Share // of the connection; nil when nothing is charged
 	maxDecoded int
+
+	certificate *x509.Certificate // of the peer; nil if it has none that was verified
 }
 
 // answerer answers a call whose deadline passes before its handler has returned.
@@ -68,10 +73,14 @@ type CallOptions struct {
 	Share     *Share     // charged by Charge; may be nil
 	// MaxDecodedBytes limits what decoding the argument may allocate; see Decoding.MaxBytes.
 	MaxDecodedBytes int
+	// Certificate is the verified certificate of the peer; may be nil. See PeerCertificate.
+	Certificate *x509.Certificate
 }
 
 func (o *CallOptions) origin() origin {
-	return origin{transport: o.Transport, peer: o.Peer, host: o.Host, share: o.Share, maxDecoded: o.MaxDecodedBytes}
+	return origin{
+		transport: o.Transport, peer: o.Peer, host: o.Host, share: o.Share, maxDecoded: o.MaxDecodedBytes, certificate: o.Certificate,
+	}
 }
 
 // NewCall returns the context of a call that did not arrive through a server, such as one from a test or from the same
@@ -111,6 +120,21 @@ func (c *Call) Transport() string { return c.from.transport }
 
 // Peer returns the address of the peer; the zero Addr if it has none.
 func (c *Call) Peer() netip.Addr { return c.from.peer }
+
+// Certificate returns the certificate of the peer, which the TLS handshake has verified; nil if it has none.
+func (c *Call) Certificate() *x509.Certificate { return c.from.certificate }
+
+// PeerCertificate returns the certificate of the peer of a TLS connection if it was verified, and nil for other connections.
+func PeerCertificate(c net.Conn) *x509.Certificate {
+	secure, ok := c.(interface{ ConnectionState() tls.ConnectionState })
+	if !ok {
+		return nil
+	}
+	if s := secure.ConnectionState(); len(s.VerifiedChains) > 0 {
+		return s.VerifiedChains[0][0]
+	}
+	return nil
+}
 
 // Decoding returns the Decoding for the argument of the call, with the limit of its listener and charged to the call.
 func (c *Call) Decoding() Decoding { return Decoding{MaxBytes: c.from.maxDecoded, Account: c} }

@@ -62,6 +62,7 @@ func newServerConn(g *connGroup, conn net.Conn, lim *Limits) *serverConn {
 		ctx: g.ctx, pool: g.pool, share: &c.share, out: &c.out, budget: &c.budget,
 		from: origin{
 			transport: TransportRPCX, peer: addrOf(conn.RemoteAddr()), host: g.env.host, share: &c.share, maxDecoded: lim.MaxDecompressedBytes,
+			certificate: PeerCertificate(conn),
 		},
 	}
 	c.calls.init(lim.MaxInFlight)

@@ -2,6 +2,7 @@ package gateway
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"net"
 	"net/http"
@@ -29,7 +30,8 @@ type conn struct {
 	net.Conn
 	connOptions
 	opened time.Time
-	peer   netip.Addr // the zero Addr if it has none
+	peer   netip.Addr        // the zero Addr if it has none
+	proof  *x509.Certificate // of the peer, if it was verified
 	share  *wire.Share
 
 	messages     framing                // of HTTP/1
@@ -91,6 +93,7 @@ func newConn(nc net.Conn, b *wire.Budget, o connOptions) *conn {
 	if a := nc.RemoteAddr(); a != nil {
 		c.peer = parseHop(a.String())
 	}
+	c.proof = wire.PeerCertificate(nc)
 	_, c.fragile = nc.(interface{ Handshake() error }) // *tls.Conn
 	c.share, c.readOn = b.NewShare(c), c.reads.release
 	return c
@@ -106,6 +109,14 @@ func withConn(ctx context.Context, c net.Conn) context.Context {
 func connOf(ctx context.Context) *conn {
 	c, _ := ctx.Value(connKey{}).(*conn)
 	return c
+}
+
+// PeerCertificate returns the verified certificate of the peer that has sent a request through a Server; nil if it has none.
+func PeerCertificate(r *http.Request) *x509.Certificate {
+	if c := connOf(r.Context()); c != nil {
+		return c.proof
+	}
+	return nil
 }
 
 // idleFor returns how long an idle connection has been idle.

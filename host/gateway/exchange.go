@@ -210,7 +210,7 @@ func (x *exchange) begin(ctx context.Context, early wire.EarlyAnswerer) *wire.Ca
 		Transport: wire.TransportHTTP, Peer: x.g.peers.address(x.holding.conn, x.r), Host: x.host, MaxDecodedBytes: x.limits.MaxDecompressedBytes,
 	}
 	if conn := x.holding.conn; conn != nil {
-		o.Share, w = conn.share, conn.watch
+		o.Share, o.Certificate, w = conn.share, conn.proof, conn.watch
 		if x.arrived {
 			x.served.Outlasts = conn.readOn
 			conn.reads.hold()
