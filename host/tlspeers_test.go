@@ -115,7 +115,7 @@ func TestTLSIsTurnedOnAndOffOnTheSameSocket(t *testing.T) {
 }
 
 func TestAPeerWithoutTLSIsToldThatItIsRequired(t *testing.T) {
-	const text = "this port requires TLS, and the connection does not use it"
+	const text = "this port requires TLS"
 	log := new(logBuffer)
 	s := startSecured(t, "", hosttest.Options{Log: log})
 	c, err := net.Dial("tcp", s.Address)

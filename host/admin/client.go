@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"cmp"
 	"context"
+	"crypto/tls"
 	"encoding/json"
 	"fmt"
 	"io"
@@ -31,6 +32,7 @@ const (
 type Client struct {
 	Address string // host:port, tcp://host:port, http://, https://, or unix:///path
 	Token   string
+	TLS     *tls.Config   // for https://, and for unix:// if the listener uses TLS; nil: the default, none for unix://
 	Timeout time.Duration // per request; default 30s
 }
 
@@ -254,6 +256,9 @@ func (c *Client) ask(ctx context.Context, q request, answer any) error {
 	if err != nil {
 		return &UnreachableError{c.Address, err}
 	}
+	if t.socket != "" && c.TLS != nil {
+		t.base = "https://localhost"
+	}
 	ctx, cancel := context.WithTimeout(ctx, cmp.Or(c.Timeout, clientTimeout))
 	defer cancel()
 	var content bytes.Buffer
@@ -274,7 +279,7 @@ func (c *Client) ask(ctx context.Context, q request, answer any) error {
 	if c.Token != "" {
 		req.Header.Set("Authorization", "Bearer "+c.Token)
 	}
-	res, err := t.client().Do(req)
+	res, err := t.client(c.TLS).Do(req)
 	if err != nil {
 		return &UnreachableError{t.shown, cause(err)}
 	}
@@ -345,8 +350,8 @@ func parseTarget(address string) (target, error) {
 }
 
 // client returns an HTTP client without keep-alive, and without redirects and proxies, which might leak the token.
-func (t target) client() *http.Client {
-	tr := &http.Transport{DisableKeepAlives: true}
+func (t target) client(conf *tls.Config) *http.Client {
+	tr := &http.Transport{DisableKeepAlives: true, TLSClientConfig: conf}
 	if t.socket != "" {
 		tr.DialContext = func(ctx context.Context, _, _ string) (net.Conn, error) {
 			var d net.Dialer

@@ -24,7 +24,7 @@ type mismatches struct {
 // mismatchTexts is what peers are told, and mismatchAdvice what the log says, by reason.
 var (
 	mismatchTexts = map[string]string{
-		mux.RejectPlain: "this port requires TLS, and the connection does not use it",
+		mux.RejectPlain: "this port requires TLS",
 		mux.RejectTLS:   "this port does not use TLS: connect without it",
 	}
 	mismatchAdvice = map[string]string{

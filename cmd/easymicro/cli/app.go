@@ -30,12 +30,14 @@ type app struct {
 	manifest string // --config
 	named    bool   // the manifest was named, by --config or the environment
 	admin    string // --admin
+	adminCA  string // --admin-ca-file
 }
 
 func (a *app) globalFlags(root *cobra.Command) {
 	flags := root.PersistentFlags()
 	flags.StringVarP(&a.manifest, "config", "c", defaultManifest, "`FILE` with the manifest of the host")
 	flags.StringVar(&a.admin, "admin", "", "admin `ADDRESS` of the running host (default: admin.address of the manifest, else "+defaultAdmin+")")
+	flags.StringVar(&a.adminCA, "admin-ca-file", "", "`FILE` with the CA certificate of the admin listener (PEM), if it uses TLS")
 	flags.StringVarP(&a.format, "output", "o", formatText, "output `FORMAT` of data and errors: text or json")
 	flags.BoolVar(&a.noColor, "no-color", false, "disable colours, like NO_COLOR")
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml")
@@ -48,7 +50,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 // environment sets the globals from EASYMICRO_*. Flags, parsed later, override them.
 func (a *app) environment(root *cobra.Command) error {
 	a.noColor = os.Getenv("NO_COLOR") != ""
-	for _, name := range []string{"config", "admin", "output", "no-color"} {
+	for _, name := range []string{"config", "admin", "admin-ca-file", "output", "no-color"} {
 		variable := load.Variable(name)
 		value := os.Getenv(variable)
 		if value == "" {

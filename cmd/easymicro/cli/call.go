@@ -19,6 +19,7 @@ type callCommand struct {
 	meta                                  []string
 	http                                  bool
 	etcd                                  etcdFlags
+	tlsFlags                              tlsFlags
 }
 
 func newCall(a *app) *cobra.Command {
@@ -36,7 +37,8 @@ It exits with 5 if the service answers with an error or misses the deadline, and
 		Example: `  easymicro call Arith.Mul '{"a":73,"b":1500}'
   easymicro call Arith.Mul @args.json --codec msgpack -v
   echo '{"a":1,"b":2}' | easymicro call Arith.Mul - --address 10.0.0.7:8972 --meta tenant=blue --timeout 2s
-  easymicro call Arith.Mul '{"a":1,"b":2}' --etcd http://127.0.0.1:2379`,
+  easymicro call Arith.Mul '{"a":1,"b":2}' --etcd http://127.0.0.1:2379
+  easymicro call Arith.Mul '{"a":1,"b":2}' --address orders.example:8972 --ca ca.pem --cert me.pem --key me.key`,
 		Args:              argRange(1, 2, "SERVICE.METHOD, and optionally one JSON argument"),
 		ValidArgsFunction: firstArgumentOrEtcd(a, &c.etcd, true, methodWords),
 		RunE:              c.run,
@@ -50,6 +52,7 @@ It exits with 5 if the service answers with an error or misses the deadline, and
 	flags.StringVar(&c.tokenFile, "token-file", "", "`FILE` with the bearer token of the caller")
 	flags.BoolVar(&c.http, "http", false, "call over HTTP instead of rpcx")
 	flags.BoolVarP(&c.verbose, "verbose", "v", false, "print code, reason, rule and metadata on stderr")
+	c.tlsFlags.add(cmd)
 	c.etcd.add(cmd, "find the service in etcd instead of --address: comma-separated `URL`s of its servers")
 	for name, complete := range map[string]completer{
 		"address": cobra.NoFileCompletions, "meta": cobra.NoFileCompletions, "timeout": fixed("100ms", "1s", "10s"),
@@ -66,6 +69,10 @@ func (c *callCommand) run(cmd *cobra.Command, args []string) error {
 		return err
 	}
 	if err := c.parseEtcd(cmd); err != nil {
+		return err
+	}
+	var err error
+	if c.tls, err = c.tlsFlags.config(ctx); err != nil {
 		return err
 	}
 	if c.timeout > 0 {

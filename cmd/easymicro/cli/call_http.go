@@ -26,7 +26,7 @@ const maxReply = 64 << 20
 type httpCall struct{ *request }
 
 func (c *httpCall) run(ctx context.Context) error {
-	network, address, err := callAddress(c.app, c.address, "http")
+	network, address, err := c.target("http")
 	if err != nil {
 		return err
 	}
@@ -35,8 +35,10 @@ func (c *httpCall) run(ctx context.Context) error {
 		return err
 	}
 	transport := &http.Transport{DisableKeepAlives: true, DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return new(net.Dialer).DialContext(ctx, network, address)
+		return dialTLS(ctx, network, address, nil)
 	}}
+	transport.DialTLSContext = func(ctx context.Context, _, _ string) (net.Conn, error) { return dialTLS(ctx, network, address, c.tls) }
+
 	begin := time.Now()
 	res, body, err := roundTrip(transport, req) //nolint:bodyclose // roundTrip has read and closed it
 	if err != nil {
@@ -59,7 +61,11 @@ func (c *httpCall) run(ctx context.Context) error {
 }
 
 func (c *httpCall) httpRequest(ctx context.Context, network, address string) (*http.Request, error) {
-	target := url.URL{Scheme: "http", Host: address, Path: "/" + c.service + "/" + c.method}
+	scheme := "http"
+	if c.tls != nil {
+		scheme = "https"
+	}
+	target := url.URL{Scheme: scheme, Host: address, Path: "/" + c.service + "/" + c.method}
 	if network == "unix" {
 		target.Host = "localhost"
 	}

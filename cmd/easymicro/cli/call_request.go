@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/tls"
 	"errors"
 	"fmt"
 	"slices"
@@ -21,8 +22,21 @@ type request struct {
 	metadata        wire.Metadata
 	timeout         time.Duration
 	verbose         bool
-	address         string     // of --address
-	resolver        *etcdFlags // of --etcd; nil without
+	address         string      // of --address
+	resolver        *etcdFlags  // of --etcd; nil without
+	tls             *tls.Config // nil: no TLS
+}
+
+// target returns where to call. The TLS of a listener of the manifest is used without a flag.
+func (r *request) target(protocol string) (network, address string, err error) {
+	network, address, err = callAddress(r.app, r.address, protocol)
+	if err != nil || r.tls != nil || r.address != "" {
+		return network, address, err
+	}
+	if m, _ := readManifest(r.app); m != nil && m.listener(protocol).TLS != nil {
+		r.tls = &tls.Config{MinVersion: tls.VersionTLS12}
+	}
+	return network, address, nil
 }
 
 // show prints a reply: JSON with a trailing newline, raw bytes unchanged.
@@ -103,7 +117,7 @@ func (r *request) failed(address string, err error) error {
 		if bad, ok := errors.AsType[*wire.FrameError](err); ok && bad.Reason == wire.BadMagic {
 			hint = ": check --address, or use --http for an HTTP server"
 		}
-		return noAnswer(address, e.Message+hint)
+		return noAnswer(address, alerted(e.Message+hint))
 	case errors.Is(err, context.DeadlineExceeded): // our own deadline: an error from a peer has no cause
 		e = code.Errorf(code.DeadlineExceeded, "no answer from %s within %s", address, r.timeout).WithReason(code.ReasonTimeout)
 	}

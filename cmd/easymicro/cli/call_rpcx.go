@@ -67,7 +67,7 @@ type route struct {
 
 // dial connects to an address.
 func (c *rpcxCall) dial(ctx context.Context) (*route, error) {
-	network, address, err := callAddress(c.app, c.address, "rpcx")
+	network, address, err := c.target("rpcx")
 	if err != nil {
 		return nil, err
 	}
@@ -75,10 +75,11 @@ func (c *rpcxCall) dial(ctx context.Context) (*route, error) {
 	if c.compression == wire.Zstd {
 		accept = []wire.Compression{wire.Zstd}
 	}
-	conn, err := wire.Dial(ctx, network, address, wire.ConnOptions{AcceptCompression: accept})
+	nc, err := dialTLS(ctx, network, address, c.tls)
 	if err != nil {
 		return nil, unreachable(address, err)
 	}
+	conn := wire.NewConn(nc, wire.ConnOptions{AcceptCompression: accept})
 	if c.compression == wire.Zstd { // only sent to peers that have advertised it
 		if err := conn.Ping(ctx); err != nil {
 			_ = conn.Close()
@@ -108,7 +109,7 @@ func (c *rpcxCall) resolve(ctx context.Context) (*route, error) {
 	}
 	r := &route{address: "the endpoints of " + service}
 	calls, err := client.New(client.Options{
-		Resolver: cluster, OnAttempt: func(_ context.Context, endpoint string, _ error) { r.address = endpoint },
+		Resolver: cluster, TLS: c.tls, OnAttempt: func(_ context.Context, endpoint string, _ error) { r.address = endpoint },
 	})
 	if err != nil {
 		_ = cluster.Close()

@@ -27,6 +27,12 @@ func newHostClient(a *app) (*hostClient, error) {
 		err = m.usable("admin", "--admin ADDRESS")
 	}
 	c := &hostClient{Client: &admin.Client{Address: a.admin}}
+	if a.adminCA != "" {
+		var wrong error
+		if c.TLS, wrong = (&tlsFiles{caFlag: "--admin-ca-file", ca: a.adminCA}).config(context.Background()); wrong != nil {
+			return nil, wrong
+		}
+	}
 	if err != nil {
 		if a.admin != "" && !a.named {
 			return c, nil // a default manifest that is broken, and not needed

@@ -3,7 +3,6 @@ package cli
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"maps"
 	"net"
@@ -14,7 +13,6 @@ import (
 
 	"github.com/spf13/cobra"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/discovery/etcd"
 )
 
@@ -137,32 +135,7 @@ func (f *etcdFlags) tls(ctx context.Context) (*tls.Config, error) {
 	if f.caFile == "" && f.certFile == "" {
 		return nil, nil //nolint:nilnil // TLS is optional
 	}
-	c := &tls.Config{MinVersion: tls.VersionTLS12}
-	if f.caFile != "" {
-		data, err := readFlag(ctx, "--etcd-ca-file", f.caFile, config.MaxFileBytes)
-		if err != nil {
-			return nil, err
-		}
-		if c.RootCAs = x509.NewCertPool(); !c.RootCAs.AppendCertsFromPEM(data) {
-			return nil, failed("--etcd-ca-file: %s contains no PEM certificate", f.caFile)
-		}
-	}
-	if f.certFile != "" {
-		cert, err := readFlag(ctx, "--etcd-cert-file", f.certFile, config.MaxFileBytes)
-		if err != nil {
-			return nil, err
-		}
-		key, err := readFlag(ctx, "--etcd-key-file", f.keyFile, config.MaxFileBytes)
-		if err != nil {
-			return nil, err
-		}
-		pair, err := tls.X509KeyPair(cert, key)
-		if err != nil {
-			return nil, fmt.Errorf("--etcd-cert-file and --etcd-key-file: %w", err)
-		}
-		c.Certificates = []tls.Certificate{pair}
-	}
-	return c, nil
+	return (&tlsFiles{"--etcd-ca-file", f.caFile, "--etcd-cert-file", f.certFile, "--etcd-key-file", f.keyFile}).config(ctx)
 }
 
 // servicesIn returns the names of all services in etcd, and on an error those found so far.

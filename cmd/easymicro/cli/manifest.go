@@ -131,6 +131,9 @@ func (m *localManifest) adminAddress() (string, error) {
 	if _, port, ok := strings.Cut(path, ":"); ok && port == "0" {
 		return "", failed("%s lets the system choose the port of admin.address: pass it with --admin ADDRESS", m.file)
 	}
+	if m.Admin.TLS != nil {
+		return "https://" + dialable(path), nil
+	}
 	return string(at), nil
 }
 
