@@ -134,10 +134,10 @@ func (m *Manifest) ServerTLS() []ServerTLS {
 			list = append(list, ServerTLS{l.TLS, l.Name, fmt.Sprintf("listeners[%d].tls", i), l.Protocols})
 		}
 	}
-	if t := m.Admin.TLS; t != nil && m.Admin.Address != "" {
+	if t := m.Admin.TLS; t != nil { // the listener runs on until the restart if the address is gone
 		list = append(list, ServerTLS{t, "admin", "admin.tls", []string{"http"}})
 	}
-	if t := m.Health.TLS; t != nil && m.Health.Address != "" {
+	if t := m.Health.TLS; t != nil {
 		list = append(list, ServerTLS{t, "health", "health.tls", []string{"http"}})
 	}
 	return list
