@@ -12,6 +12,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // testEnv is the environment of the corpus.
@@ -109,6 +110,9 @@ func TestEveryBadFileHasExactlyItsProblems(t *testing.T) {
 			}
 			var got []string
 			for i, p := range decodeAny(t, file) {
+				if page, ok := lint.PageOf(p.Code); !ok || page.Warning != p.Warning {
+					t.Errorf("%s is reported with the code %q, warning: %v", p, p.Code, p.Warning)
+				}
 				m := positioned.FindStringSubmatch(p.String())
 				if m == nil {
 					t.Fatalf("problem without a place: %s", p)

@@ -5,6 +5,8 @@ import (
 	"reflect"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // DecodeManifest decodes a manifest and reports all problems at once; the manifest may be used only if their Err is
@@ -78,14 +80,14 @@ func checkEndpoints(f *EndpointsFile, at positions) Problems {
 	var problems Problems
 	var seen names
 	for i, e := range f.Endpoints {
-		path := fmt.Sprintf("endpoints[%d].address", i)
+		as, path := lint.BadSetting, fmt.Sprintf("endpoints[%d].address", i)
 		position := at.position(path)
 		key, wrong := e.Address.callable()
 		if first, taken := seen.taken(key, position); wrong == "" && taken {
-			wrong = fmt.Sprintf("%s is already listed in line %d", e.Address, first.Line)
+			as, wrong = lint.NameTaken, fmt.Sprintf("%s is already listed in line %d", e.Address, first.Line)
 		}
 		if wrong != "" && e.Address != "" {
-			problems = append(problems, position.Problem(path, wrong))
+			problems = append(problems, position.Problem(path, wrong).Coded(as))
 		}
 	}
 	return problems
@@ -220,12 +222,12 @@ func (c *completer) complete(v reflect.Value, path string) {
 		fv, at := v.FieldByIndex(f.index), join(path, f.name)
 		switch {
 		case fv.IsZero() && f.required:
-			c.coded(at, "is required", "")
+			c.coded(lint.MissingKey, at, "is required", "")
 		case fv.IsZero() && f.hasDef:
 			f.setDefault(fv)
 		case fv.IsZero():
 		case f.later != "":
-			c.coded(at, f.notSupported(), "")
+			c.coded(lint.NotSupported, at, f.notSupported(), "")
 			fv.SetZero()
 		default:
 			c.completeValue(fv, f, at)
@@ -242,7 +244,7 @@ func (c *completer) completeValue(v reflect.Value, f *field, path string) {
 		c.completeValue(own.Elem(), f, path)
 	case isScalar(t):
 		if message, suggestion := check(v, f); message != "" {
-			c.coded(path, message, suggestion)
+			c.coded(lint.NotAccepted, path, message, suggestion)
 		}
 	case t.Kind() == reflect.Struct:
 		c.complete(v, path)
@@ -257,6 +259,6 @@ func (c *completer) completeValue(v reflect.Value, f *field, path string) {
 }
 
 // coded reports a problem of a rule made by a program.
-func (c *completer) coded(path, message, suggestion string) {
-	c.problems = append(c.problems, Problem{Path: join(c.scope, path), Message: message, Suggestion: suggestion})
+func (c *completer) coded(as lint.Code, path, message, suggestion string) {
+	c.problems = append(c.problems, Problem{Path: join(c.scope, path), Message: message, Suggestion: suggestion}.Coded(as))
 }

@@ -8,6 +8,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // decoder strictly decodes the nodes of one file into typed values and collects all problems.
@@ -59,16 +61,16 @@ func (d *decoder) open(data []byte, kind fileKind) *yaml.Node {
 	switch {
 	case problem != nil:
 		problem.File = d.name
-		d.problems = append(d.problems, *problem)
+		d.problems = append(d.problems, problem.Coded(lint.NotYAML))
 		return nil
 	case root == nil && blank && kind.blank:
 		return nil
 	case root == nil || root.Kind == yaml.ScalarNode && root.ShortTag() == "!!null":
-		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: kind.empty})
+		d.problems = append(d.problems, Problem{File: d.name, Line: 1, Column: 1, Message: kind.empty}.Coded(lint.WrongFile))
 		return nil
 	}
 	if other := kind.other(root); other != "" {
-		d.problem(root, "", other, "")
+		d.problem(lint.WrongFile, root, "", other, "")
 		return nil
 	}
 	d.mark(root, "")
@@ -81,7 +83,7 @@ func (d *decoder) open(data []byte, kind fileKind) *yaml.Node {
 func (d *decoder) alias(n *yaml.Node, path string, decode func(target *yaml.Node)) {
 	a := d.aliased
 	if slices.Contains(a.stack, n.Alias) {
-		d.problem(n, path, fmt.Sprintf("*%s refers to itself", n.Value), "")
+		d.problem(lint.NotYAML, n, path, fmt.Sprintf("*%s refers to itself", n.Value), "")
 		return
 	}
 	if n.Alias == nil || a.spent {
@@ -90,7 +92,7 @@ func (d *decoder) alias(n *yaml.Node, path string, decode func(target *yaml.Node
 	a.enter(n.Alias)
 	decode(n.Alias)
 	if a.leave() {
-		d.problem(n, path, fmt.Sprintf("aliases expand to more than %d values", maxAliasValues), "")
+		d.problem(lint.NotYAML, n, path, fmt.Sprintf("aliases expand to more than %d values", maxAliasValues), "")
 	}
 }
 
@@ -113,7 +115,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 		}
 		if !ok {
 			ours, message, suggestion := d.suggest.key(key, value, n, s, v.Type())
-			d.problem(key, join(path, clip(key.Value)), message, suggestion)
+			d.problem(lint.UnknownKey, key, join(path, clip(key.Value)), message, suggestion)
 			written[ours] = true // a misspelt key is not missing too
 			return
 		}
@@ -122,7 +124,7 @@ func (d *decoder) mapping(n *yaml.Node, v reflect.Value, path string) {
 	})
 	for _, f := range s.fields {
 		if f.required && !written[f.name] {
-			d.problem(n, join(path, f.name), "is required", "")
+			d.problem(lint.MissingKey, n, join(path, f.name), "is required", "")
 		}
 	}
 }
@@ -134,7 +136,7 @@ func (d *decoder) field(key, value *yaml.Node, v reflect.Value, f *field, path s
 	if f.later == "" || (len(d.problems) == before && isOff(v, f)) {
 		return
 	}
-	d.problem(key, path, f.notSupported(), "")
+	d.problem(lint.NotSupported, key, path, f.notSupported(), "")
 	v.SetZero()
 }
 
@@ -149,7 +151,7 @@ func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
 	var plain any
 	look.value(n, reflect.ValueOf(&plain).Elem(), &field{}, "")
 	for _, p := range look.problems {
-		d.problem(&yaml.Node{Line: p.Line, Column: p.Column}, strings.TrimPrefix(p.Path, d.scope), p.Message, p.Suggestion)
+		d.problem(p.Code, &yaml.Node{Line: p.Line, Column: p.Column}, strings.TrimPrefix(p.Path, d.scope), p.Message, p.Suggestion)
 	}
 	v.Set(reflect.ValueOf(o))
 }
@@ -157,20 +159,22 @@ func (d *decoder) options(n *yaml.Node, v reflect.Value, path string) {
 // scalar decodes a scalar and checks it against the tags.
 func (d *decoder) scalar(n *yaml.Node, v reflect.Value, f *field, path string) {
 	if n.Kind != yaml.ScalarNode {
-		d.problem(n, path, fmt.Sprintf("must be %s, not %s", typeName(v.Type()), d.suggest.describe(n)), "")
+		d.problem(lint.WrongType, n, path, fmt.Sprintf("must be %s, not %s", typeName(v.Type()), d.suggest.describe(n)), "")
 		return
 	}
 	tag := n.ShortTag()
 	if f.pattern == "code" && tag == "!!int" || f.pattern == "any" {
 		tag = "!!str" // 503 stands for a code
 	}
+	as := lint.WrongType
 	message, suggestion := setScalar(v, tag, n.Value)
 	if message == "" {
+		as = lint.NotAccepted
 		message, suggestion = check(v, f)
 	}
 	if message != "" {
 		message, suggestion = d.suggest.explain(n, v.Type(), f, message, suggestion, path, d.blockList)
-		d.problem(n, path, message, suggestion)
+		d.problem(as, n, path, message, suggestion)
 	}
 }
 
@@ -188,7 +192,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 		return
 	}
 	if w := d.vars.unasked[n]; w != "" {
-		d.problem(n, path, w, "")
+		d.problem(lint.BadVariable, n, path, w, "")
 		return
 	}
 	if d.vars.unset[n] || !d.isPlain(n, v.Type(), path) {
@@ -222,7 +226,7 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 	case t.Kind() == reflect.Interface && t.NumMethod() == 0:
 		d.free(n, v, path)
 	default:
-		d.problem(n, path, fmt.Sprintf("a field of type %s cannot be written in YAML", t), "")
+		d.problem(lint.WrongType, n, path, fmt.Sprintf("a field of type %s cannot be written in YAML", t), "")
 	}
 }
 
@@ -246,15 +250,15 @@ func (d *decoder) isPlain(n *yaml.Node, t reflect.Type, path string) bool {
 		if t == patternsType || t.Kind() == reflect.String {
 			what = ": for an empty string write it in quotes"
 		}
-		d.problem(n, path, d.vars.expanded[n]+" is empty"+what, "")
+		d.problem(lint.NoValue, n, path, d.vars.expanded[n]+" is empty"+what, "")
 	case tag == "!!null":
-		d.problem(n, path, "has no value: write "+typeName(t)+", or leave the key out", "")
+		d.problem(lint.NoValue, n, path, "has no value: write "+typeName(t)+", or leave the key out", "")
 	case n.Style&yaml.TaggedStyle != 0 && !slices.Contains(coreTags, tag):
 		message := fmt.Sprintf("the tag %s is not supported", tag)
 		if t == patternsType || t.Kind() == reflect.String {
 			message += ": a string that begins with ! must be quoted; exceptions of a rule go into match.except"
 		}
-		d.problem(n, path, message, "")
+		d.problem(lint.NotYAML, n, path, message, "")
 	default:
 		return true
 	}
@@ -269,10 +273,10 @@ func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type
 	}
 	top := map[reflect.Type]string{reflect.TypeFor[PolicyFile](): "rules", reflect.TypeFor[EndpointsFile](): "endpoints"}
 	if key := top[t]; key != "" && path == "" && d.scope == "" {
-		d.problem(n, path, "must be a mapping with the key "+key+", not "+d.suggest.describe(n), "")
+		d.problem(lint.WrongFile, n, path, "must be a mapping with the key "+key+", not "+d.suggest.describe(n), "")
 		return false
 	}
-	d.problem(n, path, fmt.Sprintf("must be %s, not %s", typeName(t), d.suggest.describe(n)), d.suggest.wrapped(n, t, f))
+	d.problem(lint.WrongType, n, path, fmt.Sprintf("must be %s, not %s", typeName(t), d.suggest.describe(n)), d.suggest.wrapped(n, t, f))
 	return false
 }
 
@@ -291,8 +295,7 @@ func (d *decoder) pointer(n *yaml.Node, v reflect.Value, f *field, path string) 
 
 func (d *decoder) list(n *yaml.Node, v reflect.Value, f *field, path string) {
 	out := reflect.MakeSlice(v.Type(), len(n.Content), len(n.Content))
-	around := d.blockList
-	defer func() { d.blockList = around }()
+	defer func(around bool) { d.blockList = around }(d.blockList)
 	_, keepsPositions := reflect.New(v.Type().Elem()).Interface().(positioned)
 	for i, c := range n.Content {
 		at := path + "[" + strconv.Itoa(i) + "]"
@@ -324,7 +327,7 @@ func (d *decoder) patterns(n *yaml.Node, v reflect.Value, f *field, path string)
 		case f.required:
 			what = `is an empty list, which matches nothing: "*" matches all`
 		}
-		d.problem(n, path, what, "")
+		d.problem(lint.NoValue, n, path, what, "")
 		return
 	}
 	d.list(n, v, f, path)
@@ -333,7 +336,7 @@ func (d *decoder) patterns(n *yaml.Node, v reflect.Value, f *field, path string)
 func (d *decoder) dictionary(n *yaml.Node, v reflect.Value, f *field, path string) {
 	t := v.Type()
 	if t.Key().Kind() != reflect.String {
-		d.problem(n, path, fmt.Sprintf("a field of type %s cannot be written in YAML", t), "")
+		d.problem(lint.WrongType, n, path, fmt.Sprintf("a field of type %s cannot be written in YAML", t), "")
 		return
 	}
 	out := reflect.MakeMapWithSize(t, len(n.Content)/2)
@@ -356,19 +359,19 @@ func (d *decoder) pairs(n *yaml.Node, path string, each func(key, value *yaml.No
 			return
 		}
 		if key.Kind == yaml.AliasNode && key.Alias != nil {
-			d.problem(key, path, "an alias cannot be a key", "")
+			d.problem(lint.NotYAML, key, path, "an alias cannot be a key", "")
 			continue
 		}
 		if key.Kind != yaml.ScalarNode {
-			d.problem(key, path, "a key must be a plain value, not "+d.suggest.describe(key), "")
+			d.problem(lint.NotYAML, key, path, "a key must be a plain value, not "+d.suggest.describe(key), "")
 			continue
 		}
 		if key.ShortTag() == "!!merge" {
-			d.problem(key, path, "merge keys (<<) are not supported: write the fields out", "")
+			d.problem(lint.NotYAML, key, path, "merge keys (<<) are not supported: write the fields out", "")
 			continue
 		}
 		if first, twice := seen[key.Value]; twice {
-			d.problem(key, join(path, key.Value), fmt.Sprintf("duplicate key, first in line %d", first.Line), "")
+			d.problem(lint.DuplicateKey, key, join(path, key.Value), fmt.Sprintf("duplicate key, first in line %d", first.Line), "")
 			continue
 		}
 		seen[key.Value] = key

@@ -6,6 +6,8 @@ import (
 	"strings"
 
 	"go.yaml.in/yaml/v4"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 var variableName = regexp.MustCompile(`^[A-Za-z_][A-Za-z0-9_]*$`)
@@ -49,7 +51,7 @@ func (v *variables) expand(n *yaml.Node, at *step, report *recorder) {
 				v.unasked[n] = w
 				continue
 			}
-			report.problem(n, at.path(), w, "")
+			report.problem(lint.BadVariable, n, at.path(), w, "")
 			v.unset[n] = true
 		}
 		v.expanded[n] = n.Value

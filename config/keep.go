@@ -5,6 +5,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // wideningRefuse is the value of Policies.Widening that rejects edits.
@@ -22,12 +24,12 @@ func (c keepChecker) check() {
 		path := fmt.Sprintf("policies.keep[%d]", i)
 		at := slices.Index(list, name)
 		if at < 0 {
-			c.manifest(path, "rule %s is missing, but must be kept", name).Suggestion = Suggest(name, list)
+			c.manifest(lint.NotKept, path, "rule %s is missing, but must be kept", name).Suggestion = Suggest(name, list)
 			continue
 		}
 		r := &c.rules[at]
 		if field, why := unkept(r, c.now); why != "" {
-			_ = c.rule(r, field, "%s, and policies.keep (%s) demands that rule %s is enforced for all callers", why, c.m.Position(path), name)
+			_ = c.rule(lint.NotKept, r, field, "%s, and policies.keep (%s) demands that rule %s is enforced for all callers", why, c.m.Position(path), name)
 		}
 	}
 }
@@ -94,10 +96,11 @@ func (e *Edit) refuses() bool {
 
 // wider returns a problem as a warning, or as an error that says how the edit may be made.
 func (e *Edit) wider(p Problem, refuse bool, way string) Problem {
-	if p.Warning = !refuse; refuse {
-		p.Message += ": policies.widening is refuse; such an edit is accepted " + way + ", or by easymicro apply --allow-wider"
+	if !refuse {
+		return p.Coded(lint.Wider)
 	}
-	return p
+	p.Message += ": policies.widening is refuse; such an edit is accepted " + way + ", or by easymicro apply --allow-wider"
+	return p.Coded(lint.WiderRefused)
 }
 
 // unkept returns a problem for each rule that the old set keeps and the edit does not.
@@ -115,9 +118,9 @@ func (e *Edit) unkept() (problems Problems) {
 			if was := e.Old.Rule(name); was != nil {
 				at = was.Position("")
 			}
-			problems = append(problems, at.Problem("", "rule "+name+" was removed: "+why))
+			problems = append(problems, at.Problem("", "rule "+name+" was removed: "+why).Coded(lint.NotKept))
 		} else if field, what := unkept(r, now); what != "" {
-			problems = append(problems, r.Position(field).Problem(join(r.path, field), what+": "+why))
+			problems = append(problems, r.Position(field).Problem(join(r.path, field), what+": "+why).Coded(lint.NotKept))
 		}
 	}
 	return problems
@@ -137,7 +140,7 @@ func (e *Edit) matchless() (problems Problems) {
 		}
 		what := strings.Join(slices.Concat(r.Match.Service, r.Match.Method, r.Match.Upstream), ", ")
 		problems = append(problems, r.Position("match").Problem(join(r.path, "match"),
-			fmt.Sprintf("no method of this host matches (%s), and policies.keep names rule %s", clip(what), name)))
+			fmt.Sprintf("no method of this host matches (%s), and policies.keep names rule %s", clip(what), name)).Coded(lint.NotKept))
 	}
 	return problems
 }

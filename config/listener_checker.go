@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // listenerChecker checks listeners, the admin and health addresses, and telemetry.
@@ -50,7 +52,7 @@ func (c listenerChecker) addresses() {
 			continue
 		}
 		if i := slices.IndexFunc(taken, e.conflicts); i >= 0 {
-			c.manifest(e.path, "%s is taken by %s", e.text, c.owner(&taken[i], e.text))
+			c.manifest(lint.AddressTaken, e.path, "%s is taken by %s", e.text, c.owner(&taken[i], e.text))
 			continue
 		}
 		taken = append(taken, e)
@@ -86,10 +88,10 @@ func (c listenerChecker) locate(e *endpoint) bool {
 	network, address, err := e.text.Split()
 	switch {
 	case errors.Is(err, ErrAddressLater):
-		c.manifest(e.path, "not supported yet: %s", e.text)
+		c.manifest(lint.NotSupported, e.path, "not supported yet: %s", e.text)
 		return false
 	case err != nil:
-		c.manifest(e.path, "%s", err)
+		c.manifest(lint.BadSetting, e.path, "%s", err)
 		return false
 	}
 	e.network = network
@@ -119,22 +121,22 @@ func (c listenerChecker) listeners() {
 	for i, l := range m.Listeners {
 		path := fmt.Sprintf("listeners[%d]", i)
 		if first, taken := byName.taken(l.Name, m.Position(path+".name")); taken {
-			c.manifest(path+".name", "the name %s is taken by the listener in %s", l.Name, first)
+			c.manifest(lint.NameTaken, path+".name", "the name %s is taken by the listener in %s", l.Name, first)
 		}
 		if len(l.Protocols) == 0 {
-			c.manifest(path+".protocols", "is empty: a listener speaks rpcx, http or both")
+			c.manifest(lint.Empty, path+".protocols", "is empty: a listener speaks rpcx, http or both")
 		}
 		if p := l.ProxyProtocol; p != nil && len(p.From) == 0 && m.Written(path+".proxyProtocol.from") {
-			c.manifest(path+".proxyProtocol.from", "is empty: name the networks of the balancers, or leave proxyProtocol out")
+			c.manifest(lint.Empty, path+".proxyProtocol.from", "is empty: name the networks of the balancers, or leave proxyProtocol out")
 		}
 		if l.Limits.MaxDecompressedBytes < l.Limits.MaxMessageBytes {
-			c.manifest(path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
+			c.manifest(lint.Contradiction, path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
 		}
 		one := l.Limits.MaxMessageBytes + l.Limits.MaxDecompressedBytes
 		if limit := m.Host.Limits.MaxBufferedBytes; limit > 0 && limit < 2*one {
-			c.manifest("host.limits.maxBufferedBytes", "%s is less than two of the largest calls of listener %s (maxMessageBytes and "+
+			c.manifest(lint.FewBuffers, "host.limits.maxBufferedBytes", "%s is less than two of the largest calls of listener %s (maxMessageBytes and "+
 				"maxDecompressedBytes, %s): such calls are refused while others are served; write at least %s, or lower those",
-				limit, l.Name, one, 2*one).Warning = true
+				limit, l.Name, one, 2*one)
 		}
 	}
 }
@@ -157,7 +159,7 @@ func (c listenerChecker) operators() {
 		return
 	}
 	if _, _, err := m.Admin.Address.Split(); err == nil {
-		c.manifest("admin.address", "%s can be reached from other machines: that needs admin.tokenFile", m.Admin.Address)
+		c.manifest(lint.OpenAdmin, "admin.address", "%s can be reached from other machines: that needs admin.tokenFile", m.Admin.Address)
 	}
 }
 
@@ -169,11 +171,11 @@ func (c listenerChecker) metrics() {
 	switch {
 	case !strings.HasPrefix(at, "/"): // reported already
 	case reservedPath(bare):
-		c.manifest(field, "%s is reserved: the admin and health listeners need /, /livez, /readyz, /healthz, /api and /debug themselves", clip(at))
+		c.manifest(lint.BadSetting, field, "%s is reserved: the admin and health listeners need /, /livez, /readyz, /healthz, /api and /debug themselves", clip(at))
 	case strings.ContainsAny(at, "%?#"):
-		c.manifest(field, "must be a plain path without %%, ? and #, not %q", clip(at))
+		c.manifest(lint.BadSetting, field, "must be a plain path without %%, ? and #, not %q", clip(at))
 	case path.Clean(bare) != bare:
-		c.manifest(field, "%q cannot be requested", clip(at)).Suggestion = path.Clean(bare)
+		c.manifest(lint.BadSetting, field, "%q cannot be requested", clip(at)).Suggestion = path.Clean(bare)
 	}
 }
 
@@ -192,7 +194,7 @@ func (c listenerChecker) traces() {
 	if err == nil {
 		return
 	}
-	p := c.manifest("telemetry.traces.otlpEndpoint", "%s", err)
+	p := c.manifest(lint.BadSetting, "telemetry.traces.otlpEndpoint", "%s", err)
 	scheme, rest, ok := strings.Cut(t.OTLPEndpoint, "://")
 	if _, known := otlpSchemes[strings.ToLower(scheme)]; !ok || known {
 		return

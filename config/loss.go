@@ -6,6 +6,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
@@ -73,9 +74,7 @@ func (l Losses) Warnings() Problems {
 	const limit = 10
 	var warnings Problems
 	warn := func(at Position, format string, args ...any) {
-		p := at.Problem("", fmt.Sprintf(format, args...))
-		p.Warning = true
-		warnings = append(warnings, p)
+		warnings = append(warnings, at.Problem("", fmt.Sprintf(format, args...)).Coded(lint.Lost))
 	}
 	for _, one := range l.lost[:min(limit, len(l.lost))] {
 		warn(one.rule.Position(""), "the enforced rule %s %s", one.rule.Name, one.how)

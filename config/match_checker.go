@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
@@ -47,33 +48,33 @@ func (c *matchChecker) calledService(r *Rule) {
 			services = append(services, u.Service)
 		}
 	}
-	p := c.rule(r, "match.service", "upstream %s calls %s: rule %s has no effect here",
+	p := c.rule(lint.MatchesNothing, r, "match.service", "upstream %s calls %s: rule %s has no effect here",
 		strings.Join(r.Match.Upstream, ", "), strings.Join(services, ", "), r.Name)
-	p.Warning, p.Suggestion = true, SuggestFor(r.Match.Service, services)
+	p.Suggestion = SuggestFor(r.Match.Service, services)
 }
 
 // exceptions checks the exceptions of a match.
 func (c *matchChecker) exceptions(r *Rule) {
 	m := &r.Match
 	if m.Except != nil && len(m.Except) == 0 {
-		c.rule(r, "match.except", "is an empty list, which excludes nothing: leave the key out")
+		c.rule(lint.Empty, r, "match.except", "is an empty list, which excludes nothing: leave the key out")
 	}
 	anonymous := len(c.m.Auth.Identify) == 0
 	for i := range m.Except {
 		e, path := &m.Except[i], r.exceptPath(i)
 		switch {
 		case e.IsZero():
-			c.rule(r, path, "is empty, which excludes nothing: leave the key out")
+			c.rule(lint.Empty, r, path, "is empty, which excludes nothing: leave the key out")
 		case len(e.Upstream) > 0 && !r.ClientSide():
-			c.rule(r, path+".upstream", "is for outgoing calls: select them with match: {upstream: …}")
+			c.rule(lint.Conflicting, r, path+".upstream", "is for outgoing calls: select them with match: {upstream: …}")
 		case len(e.Peer) > 0 && r.ClientSide():
-			c.rule(r, path+".peer", "is for incoming calls: with match.upstream there is no peer")
+			c.rule(lint.Conflicting, r, path+".peer", "is for incoming calls: with match.upstream there is no peer")
 		case len(e.Method) > 0 && len(e.Service)+len(e.Upstream)+len(m.Service)+len(m.Upstream) == 0:
-			c.rule(r, path+".method", "needs service or upstream")
+			c.rule(lint.NeedsOther, r, path+".method", "needs service or upstream")
 		case anonymous && !anonymousMatches(e.Caller):
-			c.rule(r, path+".caller", "excludes no call: without auth.identify every caller is anonymous").Warning = true
+			c.rule(lint.NoEffect, r, path+".caller", "excludes no call: without auth.identify every caller is anonymous")
 		case anonymous && len(e.Service)+len(e.Method)+len(e.Peer)+len(e.Upstream) == 0:
-			c.rule(r, path+".caller", "excludes every call: without auth.identify every caller is anonymous").Warning = true
+			c.rule(lint.RefusesAll, r, path+".caller", "excludes every call: without auth.identify every caller is anonymous")
 		}
 	}
 }
@@ -113,13 +114,13 @@ func (c *matchChecker) callerPatterns(r *Rule, path string, list Patterns, inste
 			} else {
 				rest = inQuotes(rest)
 			}
-			c.rule(r, at, "%q: the only wildcard is *, and no token has that name; to exclude callers "+instead, clip(p), rest)
+			c.rule(lint.BadSetting, r, at, "%q: the only wildcard is *, and no token has that name; to exclude callers "+instead, clip(p), rest)
 		case strings.ContainsAny(p, notInPatterns):
-			c.rule(r, at, "%q: the only wildcard is *, and no token has that name; write several patterns as a list", clip(p)).
+			c.rule(lint.BadSetting, r, at, "%q: the only wildcard is *, and no token has that name; write several patterns as a list", clip(p)).
 				Suggestion = insideOf(at, listFor(p, ","))
 		case known.complete:
-			problem := c.rule(r, at, "no token is for a caller %s: it matches no call", clip(p))
-			problem.Warning, problem.Suggestion = true, known.suggest(p)
+			problem := c.rule(lint.NoSuchCaller, r, at, "no token is for a caller %s: it matches no call", clip(p))
+			problem.Suggestion = known.suggest(p)
 		}
 	}
 }
@@ -180,8 +181,8 @@ func (c *matchChecker) peer(r *Rule) {
 	if path == "rateLimit.key" {
 		what = "are one peer here"
 	}
-	c.rule(r, path, "callers of listener %s (%s) have no address and %s: with unix in auth.trustedProxies X-Forwarded-For identifies them",
-		c.noAddress.Name, c.noAddress.Address, what).Warning = true
+	c.rule(lint.NoAddress, r, path, "callers of listener %s (%s) have no address and %s: with unix in auth.trustedProxies X-Forwarded-For identifies them",
+		c.noAddress.Name, c.noAddress.Address, what)
 }
 
 // withoutAddress returns a listener whose callers have no address, or nil.
@@ -235,12 +236,12 @@ func (c *matchChecker) unmapped(r *Rule) {
 			continue
 		}
 		if j := slices.IndexFunc(mapped, func(other string) bool { return fold(other) == fold(name) }); j >= 0 {
-			p := c.rule(r, keyPath(keyParts(r), i), "HTTP callers cannot send %s: they send %s, and names of metadata are case-sensitive", part, mapped[j])
-			p.Warning, p.Suggestion = true, KeyMetadata+mapped[j]
+			p := c.rule(lint.Unmapped, r, keyPath(keyParts(r), i), "HTTP callers cannot send %s: they send %s, and names of metadata are case-sensitive", part, mapped[j])
+			p.Suggestion = KeyMetadata + mapped[j]
 			continue
 		}
-		c.rule(r, "rateLimit.key", "HTTP callers cannot send %s unless a header maps to it: gateway.metadata: {%s: %s}",
-			part, name, "X-"+headerCase(strings.TrimPrefix(strings.ToLower(name), "x-"))).Warning = true
+		c.rule(lint.Unmapped, r, "rateLimit.key", "HTTP callers cannot send %s unless a header maps to it: gateway.metadata: {%s: %s}",
+			part, name, "X-"+headerCase(strings.TrimPrefix(strings.ToLower(name), "x-")))
 	}
 }
 
@@ -263,17 +264,17 @@ func (c *matchChecker) match(r *Rule) {
 	c.callers(r)
 	if r.Match.IsZero() {
 		if len(r.Match.Except) > 0 {
-			c.rule(r, "match", "has only exceptions: to match every service write service: \"*\"")
+			c.rule(lint.Empty, r, "match", "has only exceptions: to match every service write service: \"*\"")
 		} else if r.at.written("match") {
-			c.rule(r, "match", "is empty: to match every service write service: \"*\"")
+			c.rule(lint.Empty, r, "match", "is empty: to match every service write service: \"*\"")
 		}
 		return
 	}
 	if len(r.Match.Method) > 0 && len(r.Match.Service)+len(r.Match.Upstream) == 0 {
-		c.rule(r, "match.method", "needs service or upstream")
+		c.rule(lint.NeedsOther, r, "match.method", "needs service or upstream")
 	}
 	c.calledService(r)
 	if len(c.m.Auth.Identify) == 0 && !anonymousMatches(r.Match.Caller) {
-		c.rule(r, "match.caller", "matches no call: without auth.identify every caller is anonymous").Warning = true
+		c.rule(lint.RefusesAll, r, "match.caller", "matches no call: without auth.identify every caller is anonymous")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"reflect"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // PolicyTest is the content of a file of policy tests: calls on a virtual clock, and what the rules of a manifest make of them.
@@ -153,7 +155,7 @@ func (t *PolicyTest) entry(list string, i int) string {
 // check returns the problems that no field shows alone.
 func (t *PolicyTest) check() (problems Problems) {
 	add := func(path, message string, args ...any) {
-		problems = append(problems, t.Position(path).Problem(path, fmt.Sprintf(message, args...)))
+		problems = append(problems, t.Position(path).Problem(path, fmt.Sprintf(message, args...)).Coded(lint.BadTest))
 	}
 	var seen names
 	if t.at.written("cases") && len(t.Cases) == 0 {

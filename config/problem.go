@@ -10,6 +10,7 @@ import (
 
 	"go.yaml.in/yaml/v4"
 
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -22,6 +23,22 @@ type Problem struct {
 	Message    string `json:"message"`              // what is wrong
 	Suggestion string `json:"suggestion,omitempty"` // the likely intent
 	Warning    bool   `json:"warning,omitempty"`
+
+	Code lint.Code `json:"code,omitempty"` // kind of the problem; empty for those that do not come from files
+}
+
+// Coded returns the problem with a code, as an error or a warning as the code demands.
+func (p Problem) Coded(as lint.Code) Problem {
+	p.Code, p.Warning = as, as.Warning()
+	return p
+}
+
+// Text returns String with the code in brackets at the end.
+func (p Problem) Text() string {
+	if p.Code == "" {
+		return p.String()
+	}
+	return p.String() + " [" + string(p.Code) + "]"
 }
 
 // String returns file:line:col: path: message (did you mean x?), without the unknown parts.
@@ -272,7 +289,7 @@ const restNotShown = "more than 200 problems: the rest is not shown"
 func (r *recorder) full() bool { return len(r.problems) > maxProblems }
 
 // problem reports a problem of the value of n.
-func (r *recorder) problem(n *yaml.Node, path, message, suggestion string) {
+func (r *recorder) problem(as lint.Code, n *yaml.Node, path, message, suggestion string) {
 	switch {
 	case r.full():
 		return
@@ -281,7 +298,7 @@ func (r *recorder) problem(n *yaml.Node, path, message, suggestion string) {
 	}
 	r.problems = append(r.problems, Problem{
 		File: r.name, Line: n.Line, Column: n.Column, Path: join(r.scope, path), Message: message, Suggestion: suggestion,
-	})
+	}.Coded(as))
 }
 
 // join joins two paths.

@@ -6,6 +6,8 @@ import (
 	"strings"
 	"time"
 	"unicode"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // report collects the problems of one set, and bounds errors and warnings separately so that neither hides the
@@ -17,52 +19,38 @@ type report struct {
 	tokens   []Token
 	now      time.Time
 	problems Problems
-	settled  int // problems whose Warning no longer changes
 	errors   int
 	warnings int
 }
 
-func (c *report) sorted() Problems {
-	c.settle()
-	return c.problems.Sort()
-}
+func (c *report) sorted() Problems { return c.problems.Sort() }
 
 // manifest reports a problem of the manifest at path.
-func (c *report) manifest(path, format string, args ...any) *Problem {
-	return c.add(c.m.Position(path), path, fmt.Sprintf(format, args...))
+func (c *report) manifest(as lint.Code, path, format string, args ...any) *Problem {
+	return c.add(as, c.m.Position(path), path, fmt.Sprintf(format, args...))
 }
 
 // rule reports a problem of a rule at a path inside the rule.
-func (c *report) rule(r *Rule, path, format string, args ...any) *Problem {
-	return c.add(r.Position(path), join(r.path, path), fmt.Sprintf(format, args...))
+func (c *report) rule(as lint.Code, r *Rule, path, format string, args ...any) *Problem {
+	return c.add(as, r.Position(path), join(r.path, path), fmt.Sprintf(format, args...))
 }
 
-func (c *report) add(at Position, path, message string) *Problem {
-	c.settle()
-	c.problems = append(c.problems, at.Problem(path, message))
-	return &c.problems[len(c.problems)-1]
-}
-
-// settle counts the last problem, which its checker may have made a warning since, and drops it when there are too
-// many.
-func (c *report) settle() {
-	if c.settled == len(c.problems) {
-		return
-	}
-	last := &c.problems[c.settled]
+// add reports a problem, unless there are too many. The result takes a suggestion.
+func (c *report) add(as lint.Code, at Position, path, message string) *Problem {
+	p := at.Problem(path, message).Coded(as)
 	count := &c.errors
-	if last.Warning {
+	if p.Warning {
 		count = &c.warnings
 	}
 	*count++
 	switch {
-	case *count > maxProblems+1:
-		c.problems = c.problems[:c.settled]
-		return
-	case *count > maxProblems && !last.Warning:
-		last.Path, last.Message, last.Suggestion = "", restNotShown, ""
+	case *count > maxProblems+1, *count > maxProblems && p.Warning:
+		return new(Problem)
+	case *count > maxProblems:
+		p = Problem{File: p.File, Line: p.Line, Column: p.Column, Message: restNotShown}.Coded(as)
 	}
-	c.settled++
+	c.problems = append(c.problems, p)
+	return &c.problems[len(c.problems)-1]
 }
 
 // names finds duplicate names.
@@ -103,10 +91,10 @@ func (c *report) knownCluster(path, name string) {
 		return
 	}
 	if len(known) == 0 {
-		c.manifest(path, "this manifest has no discovery.etcd")
+		c.manifest(lint.NoSuchName, path, "this manifest has no discovery.etcd")
 		return
 	}
-	c.manifest(path, "discovery.etcd has no entry named %s", clip(name)).Suggestion = Suggest(name, known)
+	c.manifest(lint.NoSuchName, path, "discovery.etcd has no entry named %s", clip(name)).Suggestion = Suggest(name, known)
 }
 
 // printable reports whether text has at most limit bytes, all of them fit for logs and screens.

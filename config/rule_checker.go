@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -17,12 +18,12 @@ func (c ruleChecker) check() {
 	rules := c.rules
 	if len(rules) > MaxRules {
 		r := &rules[MaxRules]
-		c.rule(r, "", "the set has %d rules: at most %d are allowed", len(rules), MaxRules)
+		c.rule(lint.TooMany, r, "", "the set has %d rules: at most %d are allowed", len(rules), MaxRules)
 	}
 	for i := range rules {
 		r := &rules[i]
 		if first, taken := byName.taken(r.Name, r.Position("name")); taken && r.Name != "" {
-			c.rule(r, "name", "the name %s is taken by %s", r.Name, theRuleIn(first))
+			c.rule(lint.NameTaken, r, "name", "the name %s is taken by %s", r.Name, theRuleIn(first))
 		}
 	}
 	match, kinds := newMatchChecker(c.report), kindChecker(c)
@@ -49,16 +50,16 @@ func (c ruleChecker) was(r *Rule, byName, byWas *names) {
 		return
 	}
 	if at, exists := byName.first[r.Was]; exists {
-		c.rule(r, "was", "%s still exists, in %s: was is for a former name", r.Was, at)
+		c.rule(lint.NameTaken, r, "was", "%s still exists, in %s: was is for a former name", r.Was, at)
 	}
 	if first, taken := byWas.taken(r.Was, r.Position("was")); taken {
-		c.rule(r, "was", "two rules have was: %s, this one and the one in %s", r.Was, first)
+		c.rule(lint.NameTaken, r, "was", "two rules have was: %s, this one and the one in %s", r.Was, first)
 	}
 }
 
 func (c ruleChecker) modes(r *Rule) {
 	if r.EnforceShare != nil && r.Mode == Shadow {
-		c.rule(r, "enforceShare", "has no effect with mode: shadow, which enforces nothing")
+		c.rule(lint.Conflicting, r, "enforceShare", "has no effect with mode: shadow, which enforces nothing")
 	}
 	c.expires(r)
 }
@@ -71,13 +72,13 @@ func (c ruleChecker) expires(r *Rule) {
 	message, soon := e.soon(c.now)
 	switch {
 	case soon && r.Mode != Off:
-		c.rule(r, "expires", "the rule %s", message).Warning = true
+		c.rule(lint.ExpiresSoon, r, "expires", "the rule %s", message)
 	case r.Expired(c.now):
 		message = "the rule expired on " + r.Expires.Format(time.RFC3339) + " and has no effect"
 		if e.Opens() {
 			message += ": " + e.Effect()
 		}
-		c.rule(r, "expires", "%s", message).Warning = true
+		c.rule(lint.Expired, r, "expires", "%s", message)
 	}
 }
 
@@ -87,19 +88,19 @@ func (c ruleChecker) side(r *Rule) {
 	for _, k := range r.Kinds() {
 		switch {
 		case k.ClientOnly() && !r.ClientSide():
-			c.rule(r, string(k), "is for outgoing calls: select them with match: {upstream: …}")
+			c.rule(lint.Conflicting, r, string(k), "is for outgoing calls: select them with match: {upstream: …}")
 		case k.ServerOnly() && r.ClientSide():
-			c.rule(r, string(k), "is for incoming calls: put it into a rule without match.upstream; a rule with it may have %s", kindsOfSide(r))
+			c.rule(lint.Conflicting, r, string(k), "is for incoming calls: put it into a rule without match.upstream; a rule with it may have %s", kindsOfSide(r))
 		}
 	}
 	if b := r.CircuitBreaker; b != nil && !r.ClientSide() && (b.Scope == ScopeEndpoint || b.Scope == ScopeUpstream) {
-		c.rule(r, "circuitBreaker.scope", "%s is for outgoing calls: select them with match: {upstream: …}, or leave scope out", b.Scope)
+		c.rule(lint.Conflicting, r, "circuitBreaker.scope", "%s is for outgoing calls: select them with match: {upstream: …}, or leave scope out", b.Scope)
 	}
 	if !r.ClientSide() {
 		return
 	}
 	if len(r.Match.Peer) > 0 {
-		c.rule(r, "match.peer", "is for incoming calls: with upstream there is no peer, and the rule would match nothing")
+		c.rule(lint.Conflicting, r, "match.peer", "is for incoming calls: with upstream there is no peer, and the rule would match nothing")
 	}
 }
 
@@ -122,14 +123,14 @@ func (c kindChecker) retriesNothing(r *Rule) {
 		if len(u.Idempotent) > 0 {
 			continue
 		}
-		c.rule(r, "retry", "no method is idempotent at upstream %s: only calls that provably never ran are retried; list methods under idempotent (%s)",
-			u.Name, c.m.Position(paths[i])).Warning = true
+		c.rule(lint.NotIdempotent, r, "retry", "no method is idempotent at upstream %s: only calls that provably never ran are retried; list methods under idempotent (%s)",
+			u.Name, c.m.Position(paths[i]))
 	}
 }
 
 func (c kindChecker) check(r *Rule) {
 	if len(r.Kinds()) == 0 {
-		c.rule(r, "", "the rule has no effect: add %s", kindsOfSide(r))
+		c.rule(lint.Empty, r, "", "the rule has no effect: add %s", kindsOfSide(r))
 	}
 	if r.RateLimit != nil {
 		c.rateLimit(r)
@@ -161,14 +162,14 @@ func (c kindChecker) rateLimit(r *Rule) {
 		if perSecond >= minPerSecond*(1-rateTolerance) && perSecond <= maxPerSecond*(1+rateTolerance) {
 			c.burst(r)
 		} else { // or not a number
-			c.rule(r, "rateLimit.rate", "%s per %s is out of range: from 1 a day to 10^8 a second", l.Rate, l.Per)
+			c.rule(lint.RateRange, r, "rateLimit.rate", "%s per %s is out of range: from 1 a day to 10^8 a second", l.Rate, l.Per)
 		}
 	}
 	if l.OnExceed != OnExceedWait && r.at.written("rateLimit.maxWait") {
-		c.rule(r, "rateLimit.maxWait", "has no effect without onExceed: wait").Warning = true
+		c.rule(lint.NoEffect, r, "rateLimit.maxWait", "has no effect without onExceed: wait")
 	}
 	if len(l.Key) == 0 && r.at.written("rateLimit.maxKeys") {
-		c.rule(r, "rateLimit.maxKeys", "has no effect without key").Warning = true
+		c.rule(lint.NoEffect, r, "rateLimit.maxKeys", "has no effect without key")
 	}
 	c.limitKey(r)
 }
@@ -180,13 +181,13 @@ func (c kindChecker) limitKey(r *Rule) {
 		path, kind := keyPath(key, i), keyKind(part)
 		switch {
 		case slices.ContainsFunc(key[:i], func(other string) bool { return keyKind(other) == kind }):
-			c.rule(r, path, "%s is listed twice", kind)
+			c.rule(lint.NameTaken, r, path, "%s is listed twice", kind)
 		case kind == KeyPeer && r.ClientSide():
-			c.rule(r, path, "peer is for incoming calls: with match.upstream there is no peer; use caller, method or metadata.NAME")
+			c.rule(lint.Conflicting, r, path, "peer is for incoming calls: with match.upstream there is no peer; use caller, method or metadata.NAME")
 		}
 	}
 	if r.at.written("rateLimit.onMissingKey") && !slices.ContainsFunc(key, func(part string) bool { return strings.HasPrefix(part, KeyMetadata) }) {
-		c.rule(r, "rateLimit.onMissingKey", "has no effect: no part of the key is metadata.NAME").Warning = true
+		c.rule(lint.NoEffect, r, "rateLimit.onMissingKey", "has no effect: no part of the key is metadata.NAME")
 	}
 }
 
@@ -203,7 +204,7 @@ func (c kindChecker) burst(r *Rule) {
 	quota := (l.Per.Std() >= quotaTime || fills >= quotaTime.Seconds()) && !c.idle(r)
 	if !quota {
 		if lumps {
-			c.rule(r, "rateLimit.per", "without burst all calls of one %s may arrive at once: set burst", l.Per).Warning = true
+			c.rule(lint.LumpyBurst, r, "rateLimit.per", "without burst all calls of one %s may arrive at once: set burst", l.Per)
 		}
 		return
 	}
@@ -224,35 +225,35 @@ func (c kindChecker) burst(r *Rule) {
 		path = "rateLimit.burst"
 		more += "; a smaller burst reduces that"
 	}
-	c.rule(r, path, "%s", more).Warning = true
+	c.rule(lint.RefillsAtRestart, r, path, "%s", more)
 }
 
 func (c kindChecker) concurrency(r *Rule) {
 	limit := r.Concurrency
 	if limit.Max == 0 && limit.Adaptive == nil && !r.at.written("concurrency.max") {
-		c.rule(r, "concurrency", "max is required")
+		c.rule(lint.NeedsOther, r, "concurrency", "max is required")
 	}
 	if limit.Queue == 0 && r.at.written("concurrency.queueTimeout") {
-		c.rule(r, "concurrency.queueTimeout", "has no effect without queue").Warning = true
+		c.rule(lint.NoEffect, r, "concurrency.queueTimeout", "has no effect without queue")
 	}
 }
 
 func (c kindChecker) access(r *Rule) {
 	a := r.Access
 	if a.Allow == nil && a.Deny == nil {
-		c.rule(r, "access", "has no effect: add allow or deny")
+		c.rule(lint.Empty, r, "access", "has no effect: add allow or deny")
 	}
 	if a.Allow != nil && len(a.Allow) == 0 {
-		c.rule(r, "access.allow", "is empty: to refuse everyone write deny: [{caller: \"*\"}]")
+		c.rule(lint.Empty, r, "access.allow", "is empty: to refuse everyone write deny: [{caller: \"*\"}]")
 	}
 	if a.Deny != nil && len(a.Deny) == 0 {
-		c.rule(r, "access.deny", "is empty: leave the key out")
+		c.rule(lint.Empty, r, "access.deny", "is empty: leave the key out")
 	}
 	if len(a.Allow) == 0 || len(c.m.Auth.Identify) > 0 || r.Mode == Off {
 		return
 	}
 	if !slices.ContainsFunc(a.Allow, func(e AccessEntry) bool { return anonymousMatches(e.Caller) }) {
-		c.rule(r, "access.allow", "refuses every call: without auth.identify every caller is anonymous").Warning = true
+		c.rule(lint.RefusesAll, r, "access.allow", "refuses every call: without auth.identify every caller is anonymous")
 	}
 }
 
@@ -260,19 +261,19 @@ func (c kindChecker) breaker(r *Rule) {
 	b := r.CircuitBreaker
 	if b.FailureRate == 0 && b.ConsecutiveFailures == 0 && b.SlowCallRate == 0 &&
 		!r.at.written("circuitBreaker.failureRate") && !r.at.written("circuitBreaker.slowCallRate") && !r.at.written("circuitBreaker.consecutiveFailures") {
-		c.rule(r, "circuitBreaker", "never opens: it needs failureRate, consecutiveFailures or slowCallRate")
+		c.rule(lint.Empty, r, "circuitBreaker", "never opens: it needs failureRate, consecutiveFailures or slowCallRate")
 	}
 	if b.SlowCallRate > 0 && b.SlowCallDuration == 0 {
-		c.rule(r, "circuitBreaker.slowCallRate", "needs slowCallDuration")
+		c.rule(lint.NeedsOther, r, "circuitBreaker.slowCallRate", "needs slowCallDuration")
 	}
 	if b.SlowCallDuration > 0 && b.SlowCallRate == 0 {
-		c.rule(r, "circuitBreaker.slowCallDuration", "has no effect without slowCallRate").Warning = true
+		c.rule(lint.NoEffect, r, "circuitBreaker.slowCallDuration", "has no effect without slowCallRate")
 	}
 	if i := slices.Index(b.FailOn, code.Cancelled.String()); i >= 0 {
-		c.rule(r, fmt.Sprintf("circuitBreaker.failOn[%d]", i), "has no effect: a call that its caller cancelled is never a failure").Warning = true
+		c.rule(lint.NoEffect, r, fmt.Sprintf("circuitBreaker.failOn[%d]", i), "has no effect: a call that its caller cancelled is never a failure")
 	}
 	if len(b.FailOn) == 0 {
-		c.rule(r, "circuitBreaker.failOn", "is empty: nothing would be a failure; leave the key out for the default")
+		c.rule(lint.Empty, r, "circuitBreaker.failOn", "is empty: nothing would be a failure; leave the key out for the default")
 	}
 }
 
@@ -283,19 +284,19 @@ func (c kindChecker) retry(r *Rule) {
 		if !r.at.written(path) {
 			path = "retry.initialBackoff"
 		}
-		c.rule(r, path, "initialBackoff (%s) is longer than maxBackoff (%s)", p.InitialBackoff, p.MaxBackoff)
+		c.rule(lint.Contradiction, r, path, "initialBackoff (%s) is longer than maxBackoff (%s)", p.InitialBackoff, p.MaxBackoff)
 	}
 	if len(p.RetryOn) == 0 {
-		c.rule(r, "retry.retryOn", "is empty: nothing would be retried; leave the key out for the default")
+		c.rule(lint.Empty, r, "retry.retryOn", "is empty: nothing would be retried; leave the key out for the default")
 	}
 	if i := slices.Index(p.RetryOn, "CANCELLED"); i >= 0 {
-		c.rule(r, fmt.Sprintf("retry.retryOn[%d]", i), "has no effect: a call that its caller cancelled is never retried").Warning = true
+		c.rule(lint.NoEffect, r, fmt.Sprintf("retry.retryOn[%d]", i), "has no effect: a call that its caller cancelled is never retried")
 	}
 	if p.FailMode != Failfast && r.Mode != Off {
 		c.retriesNothing(r)
 	}
 	if p.FailMode == Failfast && (r.at.written("retry.maxAttempts") || r.at.written("retry.retryOn")) {
-		c.rule(r, "retry.failMode", "failfast never retries: the other fields have no effect").Warning = true
+		c.rule(lint.NoEffect, r, "retry.failMode", "failfast never retries: the other fields have no effect")
 	}
 }
 
@@ -305,8 +306,8 @@ func (c kindChecker) hedge(r *Rule) {
 	for i, u := range upstreams {
 		for j, m := range h.Methods {
 			if !mayOverlap(m, u.Idempotent) {
-				c.rule(r, fmt.Sprintf("hedge.methods[%d]", j), "%s is not idempotent at upstream %s, and is never sent twice: add it to idempotent (%s)",
-					m, u.Name, c.m.Position(paths[i])).Warning = true
+				c.rule(lint.NotIdempotent, r, fmt.Sprintf("hedge.methods[%d]", j), "%s is not idempotent at upstream %s, and is never sent twice: add it to idempotent (%s)",
+					m, u.Name, c.m.Position(paths[i]))
 			}
 		}
 	}
@@ -319,7 +320,7 @@ func (c kindChecker) outliers(r *Rule) {
 		if !r.at.written(path) {
 			path = "outlierDetection.baseEjectionTime"
 		}
-		c.rule(r, path, "baseEjectionTime (%s) is longer than maxEjectionTime (%s)", o.BaseEjectionTime, o.MaxEjectionTime)
+		c.rule(lint.Contradiction, r, path, "baseEjectionTime (%s) is longer than maxEjectionTime (%s)", o.BaseEjectionTime, o.MaxEjectionTime)
 	}
 }
 

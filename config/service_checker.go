@@ -8,6 +8,8 @@ import (
 	"slices"
 	"strconv"
 	"strings"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // serviceChecker checks the services and the identification of callers.
@@ -22,12 +24,12 @@ func (c serviceChecker) auth() {
 	a := &c.m.Auth
 	for i, way := range a.Identify {
 		if slices.Index(a.Identify, way) < i {
-			c.manifest(fmt.Sprintf("auth.identify[%d]", i), "%s is listed twice", way)
+			c.manifest(lint.NameTaken, fmt.Sprintf("auth.identify[%d]", i), "%s is listed twice", way)
 		}
 	}
 	usesTokens := slices.Contains(a.Identify, "token")
 	if usesTokens && a.Tokens == nil {
-		c.manifest("auth.identify", "token needs auth.tokens.file")
+		c.manifest(lint.NeedsOther, "auth.identify", "token needs auth.tokens.file")
 	}
 	usesMTLS := slices.Contains(a.Identify, "mtls")
 	verifies := slices.ContainsFunc(c.m.Listeners, func(l Listener) bool { return l.TLS != nil && l.TLS.ClientAuth != ClientAuthNone })
@@ -40,7 +42,7 @@ func (c serviceChecker) auth() {
 		c.manifest("auth.mtls", "identifies nobody: no listener has tls with clientAuth").Warning = true
 	}
 	if !usesTokens && a.Tokens != nil {
-		c.manifest("auth.tokens", "is not used: auth.identify does not have token").Warning = true
+		c.manifest(lint.Unused, "auth.tokens", "is not used: auth.identify does not have token")
 	}
 }
 
@@ -48,17 +50,17 @@ func (c serviceChecker) services() {
 	var exact, folded names
 	m := c.m
 	if len(m.Services) == 0 && m.Gateway.Remote == nil {
-		c.manifest("services", "no services: nothing is served").Warning = true
+		c.manifest(lint.NothingServed, "services", "no services: nothing is served")
 	}
 	use := func(path, name string) {
 		at := m.Position(path)
 		first, taken := exact.taken(name, at)
 		if taken {
-			c.manifest(path, "the name %s is taken by %s", name, first)
+			c.manifest(lint.NameTaken, path, "the name %s is taken by %s", name, first)
 			return
 		}
 		if first, taken := folded.taken(strings.ToLower(name), at); taken {
-			c.manifest(path, "%s differs from the name in %s by case only: callers that write names in lower case reach neither", name, first).Warning = true
+			c.manifest(lint.CaseOnly, path, "%s differs from the name in %s by case only: callers that write names in lower case reach neither", name, first)
 		}
 	}
 	for i, s := range m.Services {
@@ -70,7 +72,7 @@ func (c serviceChecker) services() {
 		c.uses(path, &m.Services[i])
 		c.published(path, &m.Services[i])
 		if s.Methods.Expose != nil && len(s.Methods.Expose) == 0 {
-			c.manifest(path+".methods.expose", "is empty, which exposes nothing: leave the key out to expose all methods")
+			c.manifest(lint.Empty, path+".methods.expose", "is empty, which exposes nothing: leave the key out to expose all methods")
 		}
 	}
 }
@@ -87,20 +89,20 @@ const (
 func (c serviceChecker) published(path string, s *Service) {
 	m := c.m
 	if s.Publish != nil && *s.Publish && !m.Registers() {
-		c.manifest(path+".publish", "cannot be published: no discovery.etcd has register")
+		c.manifest(lint.NeedsOther, path+".publish", "cannot be published: no discovery.etcd has register")
 	}
 	if len(s.Metadata) > maxMetadataPairs {
-		c.manifest(path+".metadata", "has %d pairs: at most %d are published", len(s.Metadata), maxMetadataPairs)
+		c.manifest(lint.BadSetting, path+".metadata", "has %d pairs: at most %d are published", len(s.Metadata), maxMetadataPairs)
 	}
 	for _, key := range slices.Sorted(maps.Keys(s.Metadata)) {
 		value, at := s.Metadata[key], path+".metadata."+key
 		switch {
 		case key == "" || strings.ContainsAny(key, " \t") || !printable(key, maxMetadataKey):
-			c.manifest(path+".metadata", "the key %q must be 1 to %d printable characters without whitespace", clip(key), maxMetadataKey)
+			c.manifest(lint.BadSetting, path+".metadata", "the key %q must be 1 to %d printable characters without whitespace", clip(key), maxMetadataKey)
 		case !printable(value, maxMetadataValue):
-			c.manifest(at, "must be at most %d printable characters", maxMetadataValue)
+			c.manifest(lint.BadSetting, at, "must be at most %d printable characters", maxMetadataValue)
 		case key == "weight" && !isWeight(value):
-			c.manifest(at, "must be an integer from 1 to %d, not %q", maxWeight, clip(value))
+			c.manifest(lint.BadSetting, at, "must be an integer from 1 to %d, not %q", maxWeight, clip(value))
 		}
 	}
 }
@@ -118,9 +120,9 @@ func (c serviceChecker) uses(path string, s *Service) {
 		switch {
 		case slices.Contains(known, upstream):
 		case len(known) == 0:
-			c.manifest(at, "this manifest has no upstreams")
+			c.manifest(lint.NoSuchName, at, "this manifest has no upstreams")
 		default:
-			c.manifest(at, "this manifest has no upstream %s", clip(upstream)).Suggestion = Suggest(upstream, known)
+			c.manifest(lint.NoSuchName, at, "this manifest has no upstream %s", clip(upstream)).Suggestion = Suggest(upstream, known)
 		}
 	}
 }
@@ -139,7 +141,7 @@ func (c gatewayChecker) gateway() {
 		path := fmt.Sprintf("gateway.get[%d]", i)
 		dot := strings.LastIndexByte(entry, '.')
 		if dot <= 0 || dot == len(entry)-1 {
-			p := c.manifest(path, "must be Service.Method, not %q", clip(entry))
+			p := c.manifest(lint.BadSetting, path, "must be Service.Method, not %q", clip(entry))
 			if strings.Count(entry, "/") == 1 {
 				p.Suggestion = strings.Replace(entry, "/", ".", 1)
 			}
@@ -159,7 +161,7 @@ func (c gatewayChecker) gateway() {
 	for i, origin := range g.CORS.AllowOrigins {
 		u, err := url.Parse(origin)
 		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "") {
-			c.manifest(fmt.Sprintf("gateway.cors.allowOrigins[%d]", i), "must be an origin like https://app.example, or *, not %q", clip(origin))
+			c.manifest(lint.BadSetting, fmt.Sprintf("gateway.cors.allowOrigins[%d]", i), "must be an origin like https://app.example, or *, not %q", clip(origin))
 		}
 	}
 }
@@ -171,7 +173,7 @@ func (c gatewayChecker) remote() {
 	}
 	c.knownCluster("gateway.remote.etcd", r.Etcd)
 	if len(r.Services) == 0 && c.m.Written("gateway.remote.services") {
-		c.manifest("gateway.remote.services", "is empty, which allows nothing: [\"*\"] allows every service")
+		c.manifest(lint.Empty, "gateway.remote.services", "is empty, which allows nothing: [\"*\"] allows every service")
 	}
 }
 
@@ -184,7 +186,7 @@ func (c gatewayChecker) knownService(path, name string, known []string) *Problem
 	if c.m.Gateway.Remote.Allows(name) {
 		return nil
 	}
-	p := c.manifest(path, "this manifest has no service %s", clip(name))
+	p := c.manifest(lint.NoSuchName, path, "this manifest has no service %s", clip(name))
 	p.Suggestion = Suggest(name, known)
 	return p
 }
@@ -192,15 +194,15 @@ func (c gatewayChecker) knownService(path, name string, known []string) *Problem
 // route registers a route with a mux, which knows invalid and conflicting patterns.
 func (c gatewayChecker) route(mux *http.ServeMux, path string, r Route) {
 	if !strings.HasPrefix(r.Path, "/") {
-		c.manifest(path+".path", "must begin with /, not %q", clip(r.Path))
+		c.manifest(lint.BadSetting, path+".path", "must begin with /, not %q", clip(r.Path))
 		return
 	}
 	if len(r.Methods) == 0 {
-		c.manifest(path+".methods", "is empty: a route has at least one HTTP method")
+		c.manifest(lint.Empty, path+".methods", "is empty: a route has at least one HTTP method")
 	}
 	for _, method := range r.Methods {
 		if why := tryPattern(mux, method+" "+r.Path); why != "" {
-			c.manifest(path+".path", "%s", why)
+			c.manifest(lint.BadSetting, path+".path", "%s", why)
 			return
 		}
 	}

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -139,12 +140,12 @@ func (p *timingChecker) slowCalls(r *Rule, whole, try longest) {
 	switch {
 	case r.CircuitBreaker.SlowCallRate == 0 || d == 0:
 	case try.within(d):
-		p.rule(r, path, "no call takes %s, so none is slow: each attempt has %s; set it to %s, for example", d, try.in(r), try.part(2)).Warning = true
+		p.rule(lint.SlowCallsBeyondTimeout, r, path, "no call takes %s, so none is slow: each attempt has %s; set it to %s, for example", d, try.in(r), try.part(2))
 	case whole.within(d) && r.ClientSide():
-		p.rule(r, path, "no call takes %s, so none is slow: %s; set it to %s, for example", d, whole.has(r), whole.part(2)).Warning = true
+		p.rule(lint.SlowCallsBeyondTimeout, r, path, "no call takes %s, so none is slow: %s; set it to %s, for example", d, whole.has(r), whole.part(2))
 	case whole.within(d):
-		p.rule(r, path, "no call that ends within its time, %s, takes %s: only a handler that keeps running is slow; set it to %s, for example",
-			whole.in(r), d, whole.part(2)).Warning = true
+		p.rule(lint.SlowCallsBeyondTimeout, r, path, "no call that ends within its time, %s, takes %s: only a handler that keeps running is slow; set it to %s, for example",
+			whole.in(r), d, whole.part(2))
 	}
 }
 
@@ -170,8 +171,8 @@ func (p *timingChecker) fewCalls(r *Rule, limits []*Rule) {
 		if !r.at.written(path) {
 			path = "circuitBreaker"
 		}
-		p.rule(r, path, "minRequests (%d) is more than the %d calls that a rate limit lets through within %s (%s): the rates never count",
-			b.MinRequests, int(most), b.Window, where(t, "rateLimit")).Warning = true
+		p.rule(lint.TooFewCalls, r, path, "minRequests (%d) is more than the %d calls that a rate limit lets through within %s (%s): the rates never count",
+			b.MinRequests, int(most), b.Window, where(t, "rateLimit"))
 		return
 	}
 }
@@ -199,15 +200,15 @@ func (p *timingChecker) ofRetry(r *Rule, whole longest) {
 	switch n := fit(whole.Duration, t.PerTryTimeout); {
 	case t.PerTryTimeout == 0:
 	case whole.within(t.PerTryTimeout):
-		p.rule(r, "retry.perTryTimeout", "%s has no effect: %s", t.PerTryTimeout, whole.has(r)).Warning = true
+		p.rule(lint.AttemptsBeyondTimeout, r, "retry.perTryTimeout", "%s has no effect: %s", t.PerTryTimeout, whole.has(r))
 	case n < t.MaxAttempts:
-		p.rule(r, "retry.perTryTimeout", "%s is so long that attempt %d of %d is never made if those before it time out: %s; set it to %s, for example",
-			t.PerTryTimeout, n+1, t.MaxAttempts, whole.has(r), whole.part(t.MaxAttempts)).Warning = true
+		p.rule(lint.AttemptsBeyondTimeout, r, "retry.perTryTimeout", "%s is so long that attempt %d of %d is never made if those before it time out: %s; set it to %s, for example",
+			t.PerTryTimeout, n+1, t.MaxAttempts, whole.has(r), whole.part(t.MaxAttempts))
 	}
 	if whole.within(t.InitialBackoff) && t.InitialBackoff <= t.MaxBackoff {
-		p.rule(r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, random from 0 up to it, at most %.0f %% are shorter; "+
+		p.rule(lint.BackoffBeyondTimeout, r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, random from 0 up to it, at most %.0f %% are shorter; "+
 			"set it to %s, for example",
-			t.InitialBackoff, whole.has(r), 100*float64(whole.Duration)/float64(t.InitialBackoff), whole.part(10)).Warning = true
+			t.InitialBackoff, whole.has(r), 100*float64(whole.Duration)/float64(t.InitialBackoff), whole.part(10))
 	}
 }
 
@@ -218,12 +219,12 @@ func (p *timingChecker) ofHedge(r *Rule, whole, try longest) {
 	}
 	switch n := fit(whole.Duration, h.Delay); {
 	case whole.within(h.Delay):
-		p.rule(r, "hedge.delay", "%s has no effect: %s", h.Delay, whole.has(r)).Warning = true
+		p.rule(lint.HedgeBeyondTimeout, r, "hedge.delay", "%s has no effect: %s", h.Delay, whole.has(r))
 	case try.within(h.Delay):
-		p.rule(r, "hedge.delay", "%s has no effect: each attempt has %s, and another one is made when it ends", h.Delay, try.in(r)).Warning = true
+		p.rule(lint.HedgeBeyondTimeout, r, "hedge.delay", "%s has no effect: each attempt has %s, and another one is made when it ends", h.Delay, try.in(r))
 	case whole.of != nil && n < h.MaxAttempts:
-		p.rule(r, "hedge.delay", "%s is so long that attempt %d of %d is never made if those before it hang: %s; set it to %s, for example",
-			h.Delay, n+1, h.MaxAttempts, whole.has(r), whole.part(h.MaxAttempts)).Warning = true
+		p.rule(lint.HedgeBeyondTimeout, r, "hedge.delay", "%s is so long that attempt %d of %d is never made if those before it hang: %s; set it to %s, for example",
+			h.Delay, n+1, h.MaxAttempts, whole.has(r), whole.part(h.MaxAttempts))
 	}
 }
 
@@ -233,10 +234,10 @@ func (p *timingChecker) ofWaits(r *Rule, whole longest) {
 		return
 	}
 	if l := r.RateLimit; l != nil && l.OnExceed == OnExceedWait && l.MaxWait > whole.Duration && r.at.written("rateLimit.maxWait") {
-		p.rule(r, "rateLimit.maxWait", "%s is never reached: %s", l.MaxWait, whole.has(r)).Warning = true
+		p.rule(lint.WaitBeyondTimeout, r, "rateLimit.maxWait", "%s is never reached: %s", l.MaxWait, whole.has(r))
 	}
 	if q := r.Concurrency; q != nil && q.Queue > 0 && q.QueueTimeout > whole.Duration && r.at.written("concurrency.queueTimeout") {
-		p.rule(r, "concurrency.queueTimeout", "%s is never reached: %s", q.QueueTimeout, whole.has(r)).Warning = true
+		p.rule(lint.WaitBeyondTimeout, r, "concurrency.queueTimeout", "%s is never reached: %s", q.QueueTimeout, whole.has(r))
 	}
 }
 
@@ -259,7 +260,7 @@ func (p *timingChecker) ofOutliers(r *Rule) {
 		if n == 1 {
 			what = "it has one endpoint, and one always stays"
 		}
-		p.rule(r, path, "ejects no endpoint of %s: %s (%s)", u.Name, what, p.m.Position(paths[i]+".resolve.endpoints")).Warning = true
+		p.rule(lint.NoneEjected, r, path, "ejects no endpoint of %s: %s (%s)", u.Name, what, p.m.Position(paths[i]+".resolve.endpoints"))
 	}
 }
 
@@ -348,8 +349,8 @@ func (p *timingChecker) window(r *Rule, whole, try longest) {
 	if bound.of == nil || b.Window-b.Window/10 >= bound.Duration {
 		return
 	}
-	p.rule(r, "circuitBreaker.window", "%s is too short for the %s (%s in %s): %s that times out is forgotten before it counts; "+
-		"set window to %s, for example", b.Window, of, bound.Duration, where(bound.of, bound.path), one, 2*bound.Duration).Warning = true
+	p.rule(lint.WindowTooShort, r, "circuitBreaker.window", "%s is too short for the %s (%s in %s): %s that times out is forgotten before it counts; "+
+		"set window to %s, for example", b.Window, of, bound.Duration, where(bound.of, bound.path), one, 2*bound.Duration)
 }
 
 // subjects returns the services of a rule, or its upstreams, which are told apart from services.

@@ -7,6 +7,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // upstreamChecker checks upstreams and discovery.
@@ -26,7 +28,7 @@ func (c upstreamChecker) discovery() {
 	for i := range m.Discovery.Etcd {
 		e, path := &m.Discovery.Etcd[i], fmt.Sprintf("discovery.etcd[%d]", i)
 		if first, taken := byName.taken(e.Name, m.Position(path+".name")); taken && e.Name != "" {
-			c.manifest(path+".name", "the name %s is taken by the discovery in %s", e.Name, first)
+			c.manifest(lint.NameTaken, path+".name", "the name %s is taken by the discovery in %s", e.Name, first)
 		}
 		c.members(path, e)
 		c.prefix(path+".prefix", e.Prefix)
@@ -34,9 +36,9 @@ func (c upstreamChecker) discovery() {
 		c.pair(path+".tls", e.TLS)
 		switch {
 		case e.UsernameFile != "" && e.PasswordFile == "":
-			c.manifest(path+".usernameFile", "needs passwordFile")
+			c.manifest(lint.NeedsOther, path+".usernameFile", "needs passwordFile")
 		case e.UsernameFile == "" && e.PasswordFile != "":
-			c.manifest(path+".passwordFile", "needs usernameFile")
+			c.manifest(lint.NeedsOther, path+".passwordFile", "needs usernameFile")
 		}
 		c.register(path+".register", e)
 	}
@@ -45,7 +47,7 @@ func (c upstreamChecker) discovery() {
 // members checks the URLs of a cluster: either all use TLS or none does.
 func (c upstreamChecker) members(path string, e *Etcd) {
 	if len(e.Endpoints) == 0 && c.m.Written(path+".endpoints") {
-		c.manifest(path+".endpoints", "is empty: list the URL of at least one member")
+		c.manifest(lint.Empty, path+".endpoints", "is empty: list the URL of at least one member")
 	}
 	var seen names
 	for i, text := range e.Endpoints {
@@ -53,19 +55,19 @@ func (c upstreamChecker) members(path string, e *Etcd) {
 		u, err := url.Parse(text)
 		switch {
 		case err != nil || !strings.Contains(text, "://"):
-			p := c.manifest(at, "%q is not a valid URL", clip(text))
+			p := c.manifest(lint.BadSetting, at, "%q is not a valid URL", clip(text))
 			if Address(text).valid() {
 				p.Suggestion = "http://" + text
 			}
 			continue
 		case u.Scheme != "http" && u.Scheme != "https":
-			c.manifest(at, "%s:// is not supported: use http:// or https://", clip(u.Scheme))
+			c.manifest(lint.BadSetting, at, "%s:// is not supported: use http:// or https://", clip(u.Scheme))
 			continue
 		case u.User != nil:
-			c.manifest(at, "contains credentials: use usernameFile and passwordFile")
+			c.manifest(lint.BadSetting, at, "contains credentials: use usernameFile and passwordFile")
 			continue
 		case u.Path != "" && u.Path != "/" || u.RawQuery != "" || u.Fragment != "":
-			c.manifest(at, "must be host and port only; where the keys begin is set by prefix")
+			c.manifest(lint.BadSetting, at, "must be host and port only; where the keys begin is set by prefix")
 			continue
 		}
 		host := u.Host
@@ -73,14 +75,14 @@ func (c upstreamChecker) members(path string, e *Etcd) {
 			host += ":2379" // the default port of etcd
 		}
 		if err := dialable(host); err != nil {
-			c.manifest(at, "%s", err)
+			c.manifest(lint.BadSetting, at, "%s", err)
 			continue
 		}
 		if u.Scheme == "http" && e.TLS != nil {
-			c.manifest(at, "does not use TLS, though tls is set").Suggestion = "https://" + u.Host
+			c.manifest(lint.BadSetting, at, "does not use TLS, though tls is set").Suggestion = "https://" + u.Host
 		}
 		if first, taken := seen.taken(host, c.m.Position(at)); taken {
-			c.manifest(at, "%s is listed in %s already", text, first)
+			c.manifest(lint.NameTaken, at, "%s is listed in %s already", text, first)
 		}
 	}
 }
@@ -91,19 +93,19 @@ func (c upstreamChecker) prefix(path, prefix string) {
 	switch {
 	case prefix == "":
 	case len(prefix) > maxPrefix || strings.ContainsAny(prefix, " \t") || !printable(prefix, maxPrefix):
-		c.manifest(path, "must be at most %d printable characters without whitespace", maxPrefix)
+		c.manifest(lint.BadSetting, path, "must be at most %d printable characters without whitespace", maxPrefix)
 	case !strings.HasSuffix(prefix, "/"):
-		c.manifest(path, "must end in /, or it may match a part of another name").Suggestion = prefix + "/"
+		c.manifest(lint.BadSetting, path, "must end in /, or it may match a part of another name").Suggestion = prefix + "/"
 	}
 }
 
 func (c upstreamChecker) layouts(path string, layouts []string) {
 	if len(layouts) == 0 {
-		c.manifest(path, "is empty: easymicro, rpcx or both")
+		c.manifest(lint.Empty, path, "is empty: easymicro, rpcx or both")
 	}
 	for i, layout := range layouts {
 		if slices.Index(layouts, layout) < i {
-			c.manifest(fmt.Sprintf("%s[%d]", path, i), "%s is listed twice", layout)
+			c.manifest(lint.NameTaken, fmt.Sprintf("%s[%d]", path, i), "%s is listed twice", layout)
 		}
 	}
 }
@@ -115,15 +117,15 @@ func (c upstreamChecker) register(path string, e *Etcd) {
 	}
 	if a := e.Register.Advertise; a != "" {
 		if strings.Contains(a, "://") {
-			c.manifest(path+".advertise", "must be host:port without ://").Suggestion = a[strings.Index(a, "://")+3:]
+			c.manifest(lint.BadSetting, path+".advertise", "must be host:port without ://").Suggestion = a[strings.Index(a, "://")+3:]
 		} else if err := dialable(a); err != nil {
-			c.manifest(path+".advertise", "%s", err)
+			c.manifest(lint.BadSetting, path+".advertise", "%s", err)
 		}
 		return
 	}
 	l := c.m.PublishedListener()
 	if l == nil {
-		c.manifest(path, "no listener serves rpcx over TCP: add one, or set advertise: host:port")
+		c.manifest(lint.NeedsOther, path, "no listener serves rpcx over TCP: add one, or set advertise: host:port")
 		return
 	}
 	network, address, err := l.Address.Split()
@@ -132,9 +134,9 @@ func (c upstreamChecker) register(path string, e *Etcd) {
 	}
 	switch host, _, _ := net.SplitHostPort(address); {
 	case sameHost(host) == "*":
-		c.manifest(path, "advertise is required: listener %s listens on every address of the machine (%s)", l.Name, l.Address)
+		c.manifest(lint.NeedsOther, path, "advertise is required: listener %s listens on every address of the machine (%s)", l.Name, l.Address)
 	case l.Address.Loopback() && !c.localCluster(e):
-		c.manifest(path, "listener %s is on %s, which other machines cannot reach: set advertise", l.Name, l.Address).Warning = true
+		c.manifest(lint.Unreachable, path, "listener %s is on %s, which other machines cannot reach: set advertise", l.Name, l.Address)
 	}
 }
 
@@ -153,15 +155,15 @@ func (c upstreamChecker) upstreams() {
 	for i := range m.Upstreams {
 		u, path := &m.Upstreams[i], fmt.Sprintf("upstreams[%d]", i)
 		if first, taken := byName.taken(u.Name, m.Position(path+".name")); taken && u.Name != "" {
-			c.manifest(path+".name", "the name %s is taken by the upstream in %s", u.Name, first)
+			c.manifest(lint.NameTaken, path+".name", "the name %s is taken by the upstream in %s", u.Name, first)
 		} else if u.Name != "" && known && !used[u.Name] {
-			c.manifest(path+".name", "no service uses the upstream %s (services[].uses)", u.Name).Warning = true
+			c.manifest(lint.Unused, path+".name", "no service uses the upstream %s (services[].uses)", u.Name)
 		}
 		c.resolve(path+".resolve", &u.Resolve)
 		c.balancer(path+".loadBalancer", &u.LoadBalancer)
 		c.pair(path+".tls", u.TLS)
 		if !printable(u.Group, maxMetadataValue) {
-			c.manifest(path+".group", "must be at most %d printable characters", maxMetadataValue)
+			c.manifest(lint.BadSetting, path+".group", "must be at most %d printable characters", maxMetadataValue)
 		}
 	}
 }
@@ -177,12 +179,12 @@ func (c upstreamChecker) resolve(path string, r *Resolve) {
 	switch len(given) {
 	case 0:
 		if c.m.Written(path) {
-			c.manifest(path, "has no effect: set one of etcd, endpoints, dns and file")
+			c.manifest(lint.Empty, path, "has no effect: set one of etcd, endpoints, dns and file")
 		}
 		return
 	case 1:
 	default:
-		c.manifest(path, "sets %s: only one of them is allowed", strings.Join(given, " and "))
+		c.manifest(lint.Conflicting, path, "sets %s: only one of them is allowed", strings.Join(given, " and "))
 		return
 	}
 	switch given[0] {
@@ -194,14 +196,14 @@ func (c upstreamChecker) resolve(path string, r *Resolve) {
 		c.dns(path+".dns", r.DNS)
 	case "file":
 		if r.File == "" {
-			c.manifest(path+".file", "is empty: set the path of a file with a list of endpoints")
+			c.manifest(lint.Empty, path+".file", "is empty: set the path of a file with a list of endpoints")
 		}
 	}
 }
 
 func (c upstreamChecker) endpoints(path string, list []Address) {
 	if len(list) == 0 {
-		c.manifest(path, "is empty: there is nothing to call")
+		c.manifest(lint.Empty, path, "is empty: there is nothing to call")
 	}
 	var seen names
 	for i, a := range list {
@@ -211,7 +213,7 @@ func (c upstreamChecker) endpoints(path string, list []Address) {
 			wrong = fmt.Sprintf("%s is listed in %s already", a, first)
 		}
 		if wrong != "" {
-			c.manifest(at, "%s", wrong)
+			c.manifest(lint.BadSetting, at, "%s", wrong)
 		}
 	}
 }
@@ -225,21 +227,21 @@ var (
 func (c upstreamChecker) dns(path, name string) {
 	if rest, ok := strings.CutPrefix(name, "srv://"); ok || strings.HasPrefix(name, "_") {
 		if !ok && !srvName.MatchString(name) || !hostName.MatchString(rest) {
-			c.manifest(path, "%q is not the name of SRV records: _rpcx._tcp.billing.internal, or srv://billing.internal", clip(name))
+			c.manifest(lint.BadSetting, path, "%q is not the name of SRV records: _rpcx._tcp.billing.internal, or srv://billing.internal", clip(name))
 		}
 		return
 	}
 	if err := dialable(name); err != nil {
-		c.manifest(path, "%s: host:port, or the name of SRV records (_rpcx._tcp.billing.internal)", err)
+		c.manifest(lint.BadSetting, path, "%s: host:port, or the name of SRV records (_rpcx._tcp.billing.internal)", err)
 	}
 }
 
 func (c upstreamChecker) balancer(path string, b *LoadBalancer) {
 	switch hashes := b.Policy == "consistentHash"; {
 	case hashes && b.HashOn == "" && !c.m.Written(path+".hashOn"):
-		c.manifest(path+".policy", "consistentHash needs hashOn: metadata.NAME or argument.FIELD")
+		c.manifest(lint.NeedsOther, path+".policy", "consistentHash needs hashOn: metadata.NAME or argument.FIELD")
 	case !hashes && b.HashOn != "":
-		c.manifest(path+".hashOn", "is for policy: consistentHash, not for %s", b.Policy)
+		c.manifest(lint.Conflicting, path+".hashOn", "is for policy: consistentHash, not for %s", b.Policy)
 	}
 }
 
@@ -248,8 +250,8 @@ func (c upstreamChecker) pair(path string, t *ClientTLS) {
 	switch {
 	case t == nil:
 	case t.CertFile == "" && t.KeyFile != "":
-		c.manifest(path+".keyFile", "needs certFile")
+		c.manifest(lint.NeedsOther, path+".keyFile", "needs certFile")
 	case t.CertFile != "" && t.KeyFile == "":
-		c.manifest(path+".certFile", "needs keyFile")
+		c.manifest(lint.NeedsOther, path+".certFile", "needs keyFile")
 	}
 }

@@ -5,6 +5,8 @@ import (
 	"path/filepath"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // validate runs all checkers over the set of r.
@@ -33,13 +35,13 @@ type hostChecker struct{ *report }
 
 func (c hostChecker) check() {
 	if d := c.m.Host.Shutdown; d.DrainDelay != nil && *d.DrainDelay > d.GracePeriod {
-		c.manifest("host.shutdown.drainDelay", "%s is longer than gracePeriod (%s), which includes it", *d.DrainDelay, d.GracePeriod)
+		c.manifest(lint.Contradiction, "host.shutdown.drainDelay", "%s is longer than gracePeriod (%s), which includes it", *d.DrainDelay, d.GracePeriod)
 	}
 	if c.m.Policies.OnBadStart == OnBadStartLastGood && c.m.Host.State == nil {
-		c.manifest("policies.onBadStart", "lastGood needs host.state, where good sets are kept")
+		c.manifest(lint.NeedsOther, "policies.onBadStart", "lastGood needs host.state, where good sets are kept")
 	}
 	if m := c.m.Host.Memory; m.MinHeap != nil && m.Limit > 0 && int64(*m.MinHeap) > int64(m.Limit) {
-		c.manifest("host.memory.minHeap", "%s is above limit (%s)", *m.MinHeap, m.Limit)
+		c.manifest(lint.Contradiction, "host.memory.minHeap", "%s is above limit (%s)", *m.MinHeap, m.Limit)
 	}
 }
 
@@ -56,7 +58,7 @@ func (c fileChecker) checkPolicies() {
 	c.globs("policies.files", p.Files)
 	c.globs("policies.fallback", p.Fallback)
 	if p.Watch.MaxDelay < p.Watch.Debounce {
-		c.manifest("policies.watch.maxDelay", "%s is shorter than debounce (%s)", p.Watch.MaxDelay, p.Watch.Debounce)
+		c.manifest(lint.Contradiction, "policies.watch.maxDelay", "%s is shorter than debounce (%s)", p.Watch.MaxDelay, p.Watch.Debounce)
 	}
 }
 
@@ -65,13 +67,13 @@ func (c fileChecker) checkTokens() {
 	for i, t := range c.tokens {
 		path := fmt.Sprintf("[%d]", i)
 		if first, taken := seen.taken(strings.ToLower(t.SHA256), t.position); taken {
-			c.add(t.position, path, "the same token is in "+first.String()+" too")
+			c.add(lint.NameTaken, t.position, path, "the same token is in "+first.String()+" too")
 		}
 		if !t.Expires.IsZero() && t.Expires.Before(c.now) {
-			c.add(t.position, path, t.String()+" expired on "+t.Expires.Format(time.RFC3339)).Warning = true
+			c.add(lint.Expired, t.position, path, t.String()+" expired on "+t.Expires.Format(time.RFC3339))
 		}
 		if message, soon := t.expiry().soon(c.now); soon {
-			c.add(t.position, path, t.String()+" "+message).Warning = true
+			c.add(lint.ExpiresSoon, t.position, path, t.String()+" "+message)
 		}
 	}
 }
@@ -81,11 +83,11 @@ func (c fileChecker) globs(path string, globs []string) {
 		at := fmt.Sprintf("%s[%d]", path, i)
 		switch _, err := filepath.Match(glob, "x"); {
 		case glob == "":
-			c.manifest(at, "is empty")
+			c.manifest(lint.Empty, at, "is empty")
 		case err != nil:
-			c.manifest(at, "%q is not a valid glob: a [ is not closed", clip(glob))
+			c.manifest(lint.BadSetting, at, "%q is not a valid glob: a [ is not closed", clip(glob))
 		case strings.Contains(glob, "**"):
-			c.manifest(at, "** is not supported: * matches within one directory; list the directories one by one")
+			c.manifest(lint.BadSetting, at, "** is not supported: * matches within one directory; list the directories one by one")
 		}
 	}
 }

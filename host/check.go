@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/host/credentials"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/machine"
@@ -61,8 +62,8 @@ type checker struct {
 	warned   []string                           // handlers whose methods are looked at already
 }
 
-func (c *checker) add(path, suggestion, format string, args ...any) {
-	p := c.set.ProblemAt(path, fmt.Sprintf(format, args...))[0]
+func (c *checker) add(as lint.Code, path, suggestion, format string, args ...any) {
+	p := c.set.ProblemAt(path, fmt.Sprintf(format, args...))[0].Coded(as)
 	p.Suggestion = suggestion
 	c.problems = append(c.problems, p)
 }
@@ -77,8 +78,7 @@ func (c *checker) memory() {
 		{"host.memory.limit", "GOMEMLIMIT", machine.HasMemoryLimit()},
 	} {
 		if s.set && c.set.Manifest.Written(s.field) {
-			c.add(s.field, "", "has no effect: %s is set in the environment", s.variable)
-			c.problems[len(c.problems)-1].Warning = true
+			c.add(lint.Overridden, s.field, "", "has no effect: %s is set in the environment", s.variable)
 		}
 	}
 }
@@ -92,7 +92,7 @@ func (c *checker) services() {
 		path := fmt.Sprintf("services[%d]", i)
 		entry, ok := c.registry.Lookup(cfg.Handler)
 		if !ok {
-			c.add(path+".handler", config.Suggest(cfg.Handler, handlerNames(c.registry)),
+			c.add(lint.NoSuchHandler, path+".handler", config.Suggest(cfg.Handler, handlerNames(c.registry)),
 				"handler %q is not compiled in; easymicro handlers lists the available ones", cfg.Handler)
 			c.unknown = true
 			continue
@@ -116,11 +116,11 @@ func (c *checker) options(path string, cfg *config.Service, entry *registry.Entr
 		return
 	}
 	if entry.Options == nil {
-		c.add(path+".options", "", "handler %s takes no options", cfg.Handler)
+		c.add(lint.BadOptions, path+".options", "", "handler %s takes no options", cfg.Handler)
 		return
 	}
 	_, err := entry.DecodeOptions(optionsDecoder(cfg.Options))
-	c.wrong(path+".options", err)
+	c.wrong(lint.BadOptions, path+".options", err)
 }
 
 func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entry) {
@@ -155,7 +155,7 @@ func (c *checker) exposed(path string, cfg *config.Service, names []string, skip
 		if slices.Contains(names, name) {
 			continue
 		}
-		c.add(fmt.Sprintf("%s.methods.expose[%d]", path, i), config.Suggest(name, names),
+		c.add(lint.NoSuchMethod, fmt.Sprintf("%s.methods.expose[%d]", path, i), config.Suggest(name, names),
 			"handler %s has no method %q%s", cfg.Handler, name, route.WhySkipped(skipped, name))
 	}
 }
@@ -168,15 +168,13 @@ func (c *checker) missed(path string, cfg *config.Service, entry *registry.Entry
 	c.warned = append(c.warned, cfg.Handler)
 	for _, m := range served {
 		if why := wire.WhyNotProtobuf(m.Args, m.Reply); why != "" {
-			c.add(path+".handler", "", "method %s of handler %s cannot be called with protobuf: %s", m.Name, cfg.Handler, why)
-			c.problems[len(c.problems)-1].Warning = true
+			c.add(lint.NotServed, path+".handler", "", "method %s of handler %s cannot be called with protobuf: %s", m.Name, cfg.Handler, why)
 		}
 	}
 	for _, s := range entry.Missed(served, skipped) {
-		c.add(path+".handler", "", "handler %s does not serve its method %s; to serve it, write "+
+		c.add(lint.NotServed, path+".handler", "", "handler %s does not serve its method %s; to serve it, write "+
 			"func(ctx context.Context, args *Args, reply *Reply) error; if it is not meant to be served, unexport it, "+
 			"or list the others in methods.expose", cfg.Handler, s)
-		c.problems[len(c.problems)-1].Warning = true
 	}
 }
 
@@ -187,7 +185,7 @@ func (c *checker) compile() {
 	}
 	snapshot, err := policies.Compile(c.set.Rules, c.known, nil, compileOptions(c.set, hostName(c.set)))
 	if err != nil {
-		c.wrong("policies", err)
+		c.wrong(lint.BadSetting, "policies", err)
 		return
 	}
 	c.problems = append(c.problems, snapshot.Unmatched()...)
@@ -205,7 +203,7 @@ func (c *checker) gateway() {
 		service, method := splitMethod(name)
 		c.target(path, path, service, method)
 	}
-	c.wrong("gateway.metadata", gatewayError(c.set, gateway.CheckMetadata(c.set.Manifest.Gateway.Metadata)))
+	c.wrong(lint.BadSetting, "gateway.metadata", gatewayError(c.set, gateway.CheckMetadata(c.set.Manifest.Gateway.Metadata)))
 	if c.unknown || c.problems.Err() != nil {
 		return
 	}
@@ -216,7 +214,7 @@ func (c *checker) gateway() {
 	}
 	o.Remote = route.RemoteServices(c.set.Manifest)
 	_, err := gateway.New(o)
-	c.wrong("gateway", gatewayError(c.set, err))
+	c.wrong(lint.BadSetting, "gateway", gatewayError(c.set, err))
 }
 
 func (c *checker) target(servicePath, methodPath, service, method string) {
@@ -233,16 +231,16 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 		}
 		switch methods := methodNames(entry.Methods); {
 		case !slices.Contains(methods, method):
-			c.add(methodPath, config.Suggest(method, methods), "service %s has no method %q%s", service, method, route.WhySkipped(entry.Skipped, method))
+			c.add(lint.NoSuchMethod, methodPath, config.Suggest(method, methods), "service %s has no method %q%s", service, method, route.WhySkipped(entry.Skipped, method))
 		case !route.Exposed(cfg, method):
-			c.add(methodPath, "", "method %s of service %s is not among methods.expose", method, service)
+			c.add(lint.NoSuchMethod, methodPath, "", "method %s of service %s is not among methods.expose", method, service)
 		}
 		return
 	}
 	if remote := route.RemoteServices(c.set.Manifest); remote != nil && remote(service) {
 		return
 	}
-	c.add(servicePath, config.Suggest(service, services), "no service %q in services", service)
+	c.add(lint.NoSuchName, servicePath, config.Suggest(service, services), "no service %q in services", service)
 }
 
 // opened checks the methods of handlers that are known only once they are open.
@@ -277,12 +275,12 @@ func (c *checker) uses(path string, cfg *config.Service, entry *registry.Entry) 
 		if len(entry.Uses) > 0 {
 			used = "uses " + strings.Join(entry.Uses, ", ")
 		}
-		c.add(fmt.Sprintf("%s.uses.%s", path, client), config.Suggest(client, entry.Uses),
+		c.add(lint.NoSuchName, fmt.Sprintf("%s.uses.%s", path, client), config.Suggest(client, entry.Uses),
 			"handler %s does not use a client %s: it %s", cfg.Handler, client, used)
 	}
 	for _, client := range entry.Uses {
 		if _, given := cfg.Uses[client]; !given {
-			c.add(path+".uses", "", "handler %s uses a client %s: name its upstream, as in uses: {%s: UPSTREAM}", cfg.Handler, client, client)
+			c.add(lint.NeedsOther, path+".uses", "", "handler %s uses a client %s: name its upstream, as in uses: {%s: UPSTREAM}", cfg.Handler, client, client)
 		}
 	}
 }
@@ -291,34 +289,39 @@ func (c *checker) uses(path string, cfg *config.Service, entry *registry.Entry) 
 func (c *checker) outgoing() {
 	m := c.set.Manifest
 	_, err := AdminToken(c.set)
-	c.wrong("admin.tokenFile", err)
+	c.wrong(lint.BadContent, "admin.tokenFile", err)
 	for _, t := range m.ServerTLS() {
 		_, _, err := credentials.ServerTLS(c.set, t, nil)
-		c.wrong(t.Path, err)
+		c.wrong(lint.BadContent, t.Path, err)
 	}
 	for i := range m.Upstreams {
 		path := fmt.Sprintf("upstreams[%d].tls", i)
 		_, err := credentials.ClientTLS(c.set, path, m.Upstreams[i].TLS)
-		c.wrong(path, err)
+		c.wrong(lint.BadContent, path, err)
 	}
 	for i, e := range m.Clusters() {
 		path := fmt.Sprintf("discovery.etcd[%d]", i)
 		_, err := credentials.ClientTLS(c.set, path+".tls", e.TLS)
-		c.wrong(path+".tls", err)
+		c.wrong(lint.BadContent, path+".tls", err)
 		_, err = credentials.Secret(c.set, path+".usernameFile", e.UsernameFile)
-		c.wrong(path+".usernameFile", err)
+		c.wrong(lint.BadContent, path+".usernameFile", err)
 		_, err = credentials.Secret(c.set, path+".passwordFile", e.PasswordFile)
-		c.wrong(path+".passwordFile", err)
+		c.wrong(lint.BadContent, path+".passwordFile", err)
 	}
 }
 
-// wrong adds an error of a field, or the problems that it has.
-func (c *checker) wrong(path string, err error) {
+// wrong adds an error of a field, or the problems that it has. Those without a code get this one.
+func (c *checker) wrong(as lint.Code, path string, err error) {
 	var problems config.Problems
 	switch {
 	case errors.As(err, &problems):
-		c.problems = append(c.problems, problems...)
+		for _, p := range problems {
+			if p.Code == "" {
+				p = p.Coded(as)
+			}
+			c.problems = append(c.problems, p)
+		}
 	case err != nil:
-		c.add(path, "", "%v", err)
+		c.add(as, path, "", "%v", err)
 	}
 }

@@ -8,6 +8,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -93,7 +94,7 @@ func (u *ClientRules) Replace(rules []config.Rule) error {
 		if r := &rules[i]; !r.ClientSide() {
 			problems = append(problems, config.Problem{
 				Path: r.Path() + ".match.upstream", Message: "is required: a client has only client-side rules; \"*\" matches every upstream",
-			})
+			}.Coded(lint.NeedsOther))
 		}
 	}
 	problems = append(problems, ValidateTies(rules)...)

@@ -7,6 +7,7 @@ import (
 	"sync"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/wire/client"
 )
 
@@ -79,7 +80,7 @@ func addRules(s *Snapshot, rules []config.Rule, o *Options, begin func(*config.R
 		} else {
 			message = "rule " + c.Name + ": " + message
 		}
-		problems = append(problems, c.Position("").Problem(path, message))
+		problems = append(problems, c.Position("").Problem(path, message).Coded(lint.BadSetting))
 	}
 	for i := range rules {
 		c := &rules[i]
@@ -211,9 +212,8 @@ func met(s *Snapshot, of func(*rule) bool, which string) (p config.Problem, tooM
 
 func tooManyAt(rules []*rule, which string) config.Problem {
 	first := rules[maxPerCall]
-	p := warningIn(first.config, "match", fmt.Sprintf("%d rules apply to %s, at most %d are allowed: "+
+	p := problemIn(lint.TooMany, first.config, "match", fmt.Sprintf("%d rules apply to %s, at most %d are allowed: "+
 		"match several callers with one rule, by a glob or a list", len(rules), which, maxPerCall))
-	p.Warning = false
 	if first.config.Path() == "" { // not from a file
 		p.Path = "rules[" + first.name + "].match"
 	}

@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
@@ -35,7 +36,7 @@ func ValidatePointless(rules []config.Rule) config.Problems {
 			continue
 		}
 		if s.isEmpty() {
-			problems = append(problems, warningIn(r, "match.except", fmt.Sprintf("excludes every call that the rule matches: rule %s has no effect", r.Name)))
+			problems = append(problems, problemIn(lint.ExcludesAll, r, "match.except", fmt.Sprintf("excludes every call that the rule matches: rule %s has no effect", r.Name)))
 			continue
 		}
 		if r.Mode != config.Shadow && (r.RateLimit != nil || r.Concurrency != nil || r.Access != nil) {
@@ -59,11 +60,9 @@ func ValidatePointless(rules []config.Rule) config.Problems {
 	return problems.Sort()
 }
 
-// warningIn returns a warning about a field of a rule.
-func warningIn(r *config.Rule, field, message string) config.Problem {
-	p := r.Position(field).Problem(r.Path()+"."+field, message)
-	p.Warning = true
-	return p
+// problemIn returns a problem of a field of a rule.
+func problemIn(as lint.Code, r *config.Rule, field, message string) config.Problem {
+	return r.Position(field).Problem(r.Path()+"."+field, message).Coded(as)
 }
 
 // isCopy reports whether a kind of a is the same in b.
@@ -133,14 +132,14 @@ func pointless(a, b *config.Rule, kind config.Kind, same, copied bool) config.Pr
 		other += " (" + where + ")"
 	}
 	if copied {
-		return warningIn(a, string(kind), fmt.Sprintf("%s of rule %s duplicates that of rule %s: remove one of them", kind, a.Name, other))
+		return problemIn(lint.Copied, a, string(kind), fmt.Sprintf("%s of rule %s duplicates that of rule %s: remove one of them", kind, a.Name, other))
 	}
 	message := fmt.Sprintf("%s of rule %s has no effect: all its calls must also pass rule %s, which is at least as strict%s",
 		kind, a.Name, other, against(a, b, kind))
 	if fields := narrowing(&a.Match, &b.Match); !same && fields != "" {
 		message += "; to apply it alone, write match: {except: {" + fields + "}} in rule " + b.Name
 	}
-	return warningIn(a, string(kind), message)
+	return problemIn(lint.IdleLimit, a, string(kind), message)
 }
 
 // against returns the settings of b and a, if they are short.

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
@@ -74,7 +75,7 @@ func tie(a, b *config.Rule, kind config.Kind) config.Problem {
 		first += " (" + where + ")"
 	}
 	return b.Position(string(kind)).Problem(b.Path()+"."+string(kind), fmt.Sprintf("%s of rule %s and of rule %s are equally specific "+
-		"and match the same calls: narrow one, exclude calls from one with match.except, or set one to mode: shadow", kind, b.Name, first))
+		"and match the same calls: narrow one, exclude calls from one with match.except, or set one to mode: shadow", kind, b.Name, first)).Coded(lint.Tie)
 }
 
 func kindsWithOneWinner(r *config.Rule) []config.Kind {

@@ -5,6 +5,7 @@ import (
 	"slices"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // neighbours are the names that rules may be about besides the methods of this host.
@@ -29,7 +30,7 @@ func (n *neighbours) unmatched(rules []*rule, targets []Target) (problems config
 			}
 		case n.idle(r):
 			if excepted(r, known) {
-				problems = append(problems, warningIn(r.config, "match.except",
+				problems = append(problems, problemIn(lint.ExcludesAll, r.config, "match.except",
 					"excludes every method of this host that the rule matches: rule "+r.name+" has no effect here"))
 				continue
 			}
@@ -91,7 +92,7 @@ func (n *neighbours) noUpstream(r *rule) (p config.Problem, idle bool) {
 	if names == nil {
 		names = n.allowedNames()
 	}
-	p = warningIn(r.config, "match.upstream",
+	p = problemIn(lint.MatchesNothing, r.config, "match.upstream",
 		"no upstream of this host matches "+shortList(r.config.Match.Upstream)+": rule "+r.name+" has no effect here")
 	p.Suggestion = config.SuggestFor(r.config.Match.Upstream, names)
 	return p, true
@@ -133,7 +134,7 @@ func (n *neighbours) alias(r *rule) (p config.Problem, ok bool) {
 		return p, false
 	}
 	name := n.aliases[best]
-	return warningIn(r.config, "match.service", best+" is an alias of "+name+": rules match the name of the service, write "+name), true
+	return problemIn(lint.MatchesNothing, r.config, "match.service", best+" is an alias of "+name+": rules match the name of the service, write "+name), true
 }
 
 // overlapAny reports whether there is a text that both lists match.
@@ -164,7 +165,7 @@ func unmatchedBy(r *rule, known map[string][]string, suggest bool) config.Proble
 	if len(patterns) == 0 {
 		field, what, patterns = "match", "method of this host", []string{"*"}
 	}
-	p := warningIn(r.config, field, "no "+what+" matches "+shortList(patterns)+": rule "+r.name+" has no effect here")
+	p := problemIn(lint.MatchesNothing, r.config, field, "no "+what+" matches "+shortList(patterns)+": rule "+r.name+" has no effect here")
 	if suggest {
 		p.Suggestion = config.SuggestFor(patterns, words)
 	}

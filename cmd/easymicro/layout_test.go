@@ -33,8 +33,11 @@ var layout = map[string]row{
 			"wire/mux",            // what a host's connections are
 		},
 	},
+	"config/lint": {
+		tests: []string{"config", "config/load", "registry", "host", "samples"}, // its examples are checked
+	},
 	"config": {
-		ours:   []string{"wire/code", "wire/wildcard"},
+		ours:   []string{"config/lint", "wire/code", "wire/wildcard"},
 		others: []string{"go.yaml.in/yaml/v4", "github.com/cespare/xxhash/v2"},
 	},
 	"registry": {ours: []string{"wire/code"}},
@@ -50,7 +53,7 @@ var layout = map[string]row{
 	"wire/wiretest": {ours: []string{"wire", "wire/code"}},
 	"config/files":  {},
 	"config/load": {
-		ours: []string{"config", "config/files"},
+		ours: []string{"config", "config/files", "config/lint"},
 		others: []string{
 			"github.com/spf13/viper", "github.com/spf13/pflag", "github.com/go-viper/mapstructure/v2", "go.yaml.in/yaml/v4",
 		},
@@ -63,7 +66,7 @@ var layout = map[string]row{
 	},
 	"policies/outgoing": {ours: []string{"config", "policies/limit", "wire/client", "wire/code"}},
 	"policies": {
-		ours:   []string{"config", "policies/limit", "policies/outgoing", "wire/client", "wire/code", "wire/wildcard"},
+		ours:   []string{"config", "config/lint", "policies/limit", "policies/outgoing", "wire/client", "wire/code", "wire/wildcard"},
 		others: []string{"github.com/cespare/xxhash/v2"},
 	},
 	"schema": {
@@ -114,7 +117,7 @@ var layout = map[string]row{
 	},
 	"host": {
 		ours: []string{
-			"wire/code", "wire", "wire/mux", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
+			"wire/code", "wire", "wire/mux", "config", "config/files", "config/lint", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "wire/wildcard", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
 			"host/credentials", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/traffic", "host/view",
 		},
@@ -137,7 +140,7 @@ var layout = map[string]row{
 
 	"cmd/easymicro/cli": {
 		ours: []string{
-			"wire/code", "wire", "config", "config/files", "config/load", "config/watch", "registry", "policies", "schema",
+			"wire/code", "wire", "config", "config/files", "config/lint", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
 			"host/machine", "host/policytest",
 		},

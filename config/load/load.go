@@ -13,6 +13,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // Load reads the manifest at path and everything that belongs to it. The error is an *Error if files, flags or
@@ -202,7 +203,7 @@ func (b builder) contents(set *config.Set) config.Problems {
 	for i := range b.named {
 		f := &b.named[i]
 		if f.problem != nil {
-			problems = append(problems, problemAt(b.decoded, f.Field, f.Path+" "+f.problem.Message))
+			problems = append(problems, problemAt(lint.Unreadable, b.decoded, f.Field, f.Path+" "+f.problem.Message))
 			continue
 		}
 		set.Contents[f.Path] = f.data
@@ -247,8 +248,7 @@ func (b builder) fallback(problems *config.Problems, ofFiles config.Problems) *c
 		return nil
 	}
 	set.Fallback, set.Rejected, set.Desired, set.Replaces = "fallback", *problems, b.desired(), b.hash
-	p := problemAt(b.decoded, "policies.fallback", "in use because of invalid files: fix "+strings.Join(problems.Errors().Files(), ", "))
-	p.Warning = true
+	p := problemAt(lint.StandIn, b.decoded, "policies.fallback", "in use because of invalid files: fix "+strings.Join(problems.Errors().Files(), ", "))
 	set.Warnings = append(append(set.Warnings, p), found...)
 	return set
 }
@@ -277,11 +277,10 @@ func (b builder) fallbackWarnings() config.Problems {
 	_, found := b.withFallback()
 	warnings := found.Warnings()
 	if wrong := found.Errors(); len(wrong) > 0 {
-		p := problemAt(b.decoded, "policies.fallback", "could not be used: "+wrong[0].String())
+		p := problemAt(lint.StandIn, b.decoded, "policies.fallback", "could not be used: "+wrong[0].String())
 		if more := len(wrong) - 1; more > 0 {
 			p.Message += fmt.Sprintf(" (and %d more)", more)
 		}
-		p.Warning = true
 		warnings = append(warnings, p)
 	}
 	return warnings

@@ -12,6 +12,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // expansion holds the matches on disk of a pattern of the manifest, at one moment.
@@ -216,7 +217,7 @@ func (m *matches) troubles() config.Problems {
 	var problems config.Problems
 	for i, e := range m.expansions {
 		for _, t := range e.trouble {
-			problems = append(problems, problemAt(m.manifest, m.at(i), m.display(m.patterns[i], t.path)+" "+t.why))
+			problems = append(problems, problemAt(lint.NoFile, m.manifest, m.at(i), m.display(m.patterns[i], t.path)+" "+t.why))
 		}
 	}
 	return problems
@@ -230,11 +231,11 @@ func (m *matches) missing() config.Problems {
 		if pattern == "" || len(e.files)+len(e.trouble) > 0 {
 			continue
 		}
-		message := "matches no file"
+		as, message := lint.NoFile, "matches no file"
 		if !isPattern(pattern) {
-			message = pattern + " cannot be read: no such file or directory"
+			as, message = lint.Unreadable, pattern+" cannot be read: no such file or directory"
 		}
-		p := problemAt(m.manifest, m.at(i), message)
+		p := problemAt(as, m.manifest, m.at(i), message)
 		if len(e.similar) > 0 && !isPattern(pattern) {
 			p.Suggestion = m.display(pattern, e.similar[0])
 		}
@@ -258,14 +259,12 @@ func (m *matches) unread() config.Problems {
 			if _, taken := m.paths[fit]; taken {
 				message = fmt.Sprintf("%s is not read, %s beside it is: remove %[1]s, or add a pattern for *%[3]s", display, fit, suffix)
 			}
-			p := problemAt(m.manifest, m.at(i), message)
-			p.Warning = true
-			warnings = append(warnings, p)
+			warnings = append(warnings, problemAt(lint.FileNotRead, m.manifest, m.at(i), message))
 		}
 	}
 	return warnings
 }
 
-func problemAt(manifest *config.Manifest, path, message string) config.Problem {
-	return manifest.Position(path).Problem(path, message)
+func problemAt(as lint.Code, manifest *config.Manifest, path, message string) config.Problem {
+	return manifest.Position(path).Problem(path, message).Coded(as)
 }

@@ -16,6 +16,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // MaxSetBytes is the maximum size of all files of a set together.
@@ -62,7 +63,7 @@ func Read(path string, o Options) (*Reading, error) {
 		if !settled {
 			r.moving = true
 			r.problems = append(r.problems, config.Problem{
-				File: r.manifest.display, Line: 1, Column: 1,
+				File: r.manifest.display, Line: 1, Column: 1, Code: lint.Unreadable,
 				Message: "the files of this set are replaced faster than they can be read; they are read again once they settle",
 			})
 		}
@@ -149,9 +150,7 @@ func (r *Reading) readEndpoints() {
 		field := fmt.Sprintf("upstreams[%d].resolve.file", i)
 		r.at(r.abs(path))
 		if isAbsent(r.abs(path)) { // it is watched, and may be created later
-			p := problemAt(r.decoded, field, path+" does not exist: nothing can be called until it does")
-			p.Warning = true
-			r.endpoints = append(r.endpoints, p)
+			r.endpoints = append(r.endpoints, problemAt(lint.NotThereYet, r.decoded, field, path+" does not exist: nothing can be called until it does"))
 			continue
 		}
 		f := r.read(r.abs(path), path, config.MaxFileBytes)
@@ -236,7 +235,7 @@ func (r *reader) read(path, display string, limit int64) file {
 	r.at(path)
 	f := file{path: path, display: display}
 	wrong := func(format string, args ...any) file {
-		f.problem = &config.Problem{File: display, Line: 1, Column: 1, Message: fmt.Sprintf(format, args...)}
+		f.problem = &config.Problem{File: display, Line: 1, Column: 1, Code: lint.Unreadable, Message: fmt.Sprintf(format, args...)}
 		return f
 	}
 	resolved, err := filepath.EvalSymlinks(path)
@@ -331,7 +330,7 @@ func (f *file) wrong(manifest *config.Manifest) config.Problem {
 	if f.field == "" {
 		return *f.problem
 	}
-	return problemAt(manifest, f.field, f.display+" "+f.problem.Message)
+	return problemAt(lint.Unreadable, manifest, f.field, f.display+" "+f.problem.Message)
 }
 
 // isAbsent reports whether a file does not exist, and not because of a dangling link.

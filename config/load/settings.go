@@ -10,6 +10,7 @@ import (
 	"github.com/spf13/viper"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // EnvPrefix is the prefix of the variables that override the manifest: EASYMICRO_LISTEN is --listen.
@@ -99,7 +100,7 @@ func Unknown(used map[string]bool) config.Problems {
 		if value == "" || !strings.HasPrefix(name, prefix) || slices.Contains(known, name) || used[name] || ofOrchestrator.MatchString(name) {
 			continue
 		}
-		p := config.Problem{Path: name, Warning: true, Message: "unknown variable: neither easymicro nor a file of the host uses it"}
+		p := config.Problem{Path: name, Message: "unknown variable: neither easymicro nor a file of the host uses it"}.Coded(lint.UnknownVariable)
 		if end := config.Suggest(strings.TrimPrefix(name, prefix), ends); end != "" {
 			p.Suggestion = prefix + end
 		}

@@ -81,7 +81,7 @@ func (a *app) checkGlobals(cmd *cobra.Command) error {
 func formats(cmd *cobra.Command) []string {
 	switch cmd.Name() {
 	case "validate":
-		return []string{formatText, formatJSON, formatGitHub}
+		return []string{formatText, formatJSON, formatGitHub, formatSARIF}
 	case "test":
 		return []string{formatText, formatJSON, formatJUnit}
 	}

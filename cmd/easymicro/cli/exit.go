@@ -64,7 +64,7 @@ func report(p *printer, err error) int {
 	v.add(err)
 	if p.format != formatJSON {
 		for _, problem := range v.Problems.Errors() {
-			p.note("%s", problem)
+			p.note("%s", problem.Text())
 		}
 		p.note("easymicro: %s", v.text())
 		return v.ExitCode

@@ -16,6 +16,7 @@ const (
 	formatText   = "text"
 	formatJSON   = "json"
 	formatGitHub = "github" // annotations of a pull request; validate only
+	formatSARIF  = "sarif"  // a log for code scanning; validate only
 	formatJUnit  = "junit"  // a report for CI; test only
 )
 

@@ -14,6 +14,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/policies"
@@ -22,7 +23,8 @@ import (
 // validateCommand checks files without starting anything.
 type validateCommand struct {
 	*app
-	strict bool
+	strict  bool
+	explain string
 }
 
 func newValidate(a *app) *cobra.Command {
@@ -35,18 +37,26 @@ with their locations. It also checks a policy file, or a file of tokens, endpoin
 match the services of a host is then not checked.
 
 It exits with 3 if there are problems. --strict turns warnings into problems. -o github prints annotations for a pull
-request, with paths relative to the current directory.`,
+request, -o sarif a log for code scanning (SARIF 2.1.0); both with paths relative to the current directory.
+
+Each problem ends in its code, as in [EM304]; --explain prints what a code is about and how to mend it.`,
 		Example: `  easymicro validate samples/quickstart/easymicro.yaml
   easymicro validate --strict -o github
-  easymicro validate policies.d/*.yaml`,
+  easymicro validate policies.d/*.yaml
+  easymicro validate --explain EM304`,
 		ValidArgsFunction: completeManifests,
 		RunE:              c.run,
 	}
 	cmd.Flags().BoolVar(&c.strict, "strict", false, "treat warnings as problems")
+	cmd.Flags().StringVar(&c.explain, "explain", "", "explain this `CODE` instead; all lists the codes")
+	_ = cmd.RegisterFlagCompletionFunc("explain", fixed(codeWords()...))
 	return cmd
 }
 
 func (c *validateCommand) run(cmd *cobra.Command, files []string) error {
+	if cmd.Flags().Changed("explain") {
+		return c.explained(files)
+	}
 	if len(files) == 0 {
 		files = []string{c.manifest}
 	}
@@ -84,10 +94,48 @@ func (c *validateCommand) run(cmd *cobra.Command, files []string) error {
 	return &exitError{code: ExitProblems, err: errors.New(text)}
 }
 
+// explained prints the page of a code, or the list of all codes.
+func (c *validateCommand) explained(files []string) error {
+	switch {
+	case len(files) > 0:
+		return usageError("--explain takes no files")
+	case c.explain == "all":
+		return c.print(lint.Pages(), func() {
+			rows := [][]string{{"CODE", "KIND", "TITLE"}}
+			for _, p := range lint.Pages() {
+				rows = append(rows, []string{string(p.Code), p.Kind(), p.Title})
+			}
+			c.titled(rows)
+		})
+	}
+	page, ok := lint.PageOf(lint.Code(strings.ToUpper(c.explain)))
+	if !ok {
+		return usageError("--explain: no code %q%s; --explain all lists the codes", c.explain, didYouMean(strings.ToUpper(c.explain), codeWords()))
+	}
+	return c.print(page, func() { c.line("%s", strings.TrimRight(page.Plain(), "\n")) })
+}
+
+func codeWords() []string {
+	words := []string{"all"}
+	for _, p := range lint.Pages() {
+		words = append(words, string(p.Code))
+	}
+	return words
+}
+
 // checked is a file with its problems.
 type checked struct {
 	file, what string // kind of file: empty for a manifest
 	problems   config.Problems
+}
+
+// together returns the problems of all files.
+func together(all []checked) config.Problems {
+	list := config.Problems{}
+	for i := range all {
+		list = append(list, all[i].problems...)
+	}
+	return list
 }
 
 // check returns the problems that serve would find in a manifest, or those of any other file checked on its own.
@@ -100,7 +148,7 @@ func (c *validateCommand) check(ctx context.Context, file string) (checked, erro
 		return checked{}, err
 	}
 	if err != nil {
-		return checked{file: file, problems: config.Problems{{File: file, Message: files.Reason(err)}}}, nil
+		return checked{file: file, problems: config.Problems{{File: file, Message: files.Reason(err), Code: lint.Unreadable}}}, nil
 	}
 	top := config.OutlineOf(data)
 	if file != c.manifest && top.Blank {
@@ -134,16 +182,12 @@ func (c *validateCommand) check(ctx context.Context, file string) (checked, erro
 func (c *validateCommand) show(all []checked) error {
 	switch c.format {
 	case formatJSON:
-		list := config.Problems{}
-		for _, found := range all {
-			list = append(list, found.problems...)
-		}
-		return writeJSON(c.out, list, "  ")
+		return writeJSON(c.out, together(all), "  ")
+	case formatSARIF:
+		return writeJSON(c.out, newSARIF(version(), together(all)), "  ")
 	case formatGitHub:
-		for _, found := range all {
-			for _, p := range found.problems {
-				c.line("%s", annotation(p))
-			}
+		for _, p := range together(all) {
+			c.line("%s", annotation(p))
 		}
 		return nil
 	}
@@ -156,9 +200,9 @@ func (c *validateCommand) show(all []checked) error {
 func (c *validateCommand) text(found checked) {
 	for _, p := range found.problems {
 		if p.Warning {
-			c.line("%s %s", c.paint(yellow, "warning:"), p)
+			c.line("%s %s", c.paint(yellow, "warning:"), p.Text())
 		} else {
-			c.line("%s", p)
+			c.line("%s", p.Text())
 		}
 	}
 	if found.problems.Err() != nil {
@@ -272,11 +316,18 @@ func annotation(p config.Problem) string {
 	if p.Warning {
 		level = "warning"
 	}
-	place := ""
+	property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
+	var properties []string
 	if p.Line > 0 {
-		property := strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A", ":", "%3A", ",", "%2C")
-		place = fmt.Sprintf(" file=%s,line=%d,col=%d", property.Replace(filepath.ToSlash(p.File)), p.Line, max(p.Column, 1))
+		properties = append(properties, fmt.Sprintf("file=%s,line=%d,col=%d", property.Replace(filepath.ToSlash(p.File)), p.Line, max(p.Column, 1)))
 		p.File = ""
 	}
-	return "::" + level + place + "::" + strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(p.String())
+	if p.Code != "" {
+		page, _ := lint.PageOf(p.Code)
+		properties = append(properties, "title="+property.Replace(strings.TrimSpace(string(p.Code)+" "+page.Title)))
+	}
+	if len(properties) > 0 {
+		level += " " + strings.Join(properties, ",")
+	}
+	return "::" + level + "::" + strings.NewReplacer("%", "%25", "\r", "%0D", "\n", "%0A").Replace(p.String())
 }

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 func TestAnnotationsEscapeDelimiters(t *testing.T) {
@@ -17,6 +18,8 @@ func TestAnnotationsEscapeDelimiters(t *testing.T) {
 		},
 		{config.Problem{File: "p.yaml", Line: 1, Message: "m", Warning: true}, "::warning file=p.yaml,line=1,col=1::m"},
 		{config.Problem{File: "EASYMICRO_LISTEN", Message: "no port"}, "::error::EASYMICRO_LISTEN: no port"},
+		{config.Problem{Message: "m"}.Coded(lint.UnknownKey), "::error title=EM104 unknown key::m"},
+		{config.Problem{File: "p.yaml", Line: 1, Column: 2, Message: "m"}.Coded(lint.Empty), "::error file=p.yaml,line=1,col=2,title=EM214 empty%2C so without effect::m"},
 	} {
 		if got := annotation(tt.p); got != tt.want {
 			t.Errorf("got  %s\nwant %s", got, tt.want)
