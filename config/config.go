@@ -51,7 +51,7 @@ type File struct {
 // Validate finds every problem that shows without the registry: duplicate names, dangling references, and fields
 // that contradict or need each other.
 func (s *Set) Validate() Problems {
-	return validate(&report{m: s.Manifest, dir: s.Dir, rules: s.Rules, tokens: s.Tokens, now: time.Now()})
+	return validate(&report{m: s.Manifest, dir: s.Dir, rules: s.Rules, tokens: s.Tokens, texts: s.TextsByPath(), now: time.Now()})
 }
 
 // Check adds the problems that Validate finds to the known ones and returns all of them. If none is an error, the

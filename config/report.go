@@ -17,6 +17,7 @@ type report struct {
 	dir      string // its directory
 	rules    []Rule
 	tokens   []Token
+	texts    map[string][]byte // of the files by path as shown
 	now      time.Time
 	problems Problems
 	errors   int

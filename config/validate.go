@@ -18,6 +18,7 @@ func validate(r *report) Problems {
 	hostChecker{r}.check()
 	fileChecker{r}.check()
 	keepChecker{r}.check()
+	ignoreChecker{r}.check()
 	checkRules(r)
 	return r.sorted()
 }

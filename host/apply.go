@@ -145,6 +145,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 			return nil, err
 		}
 	}
+	g.warnings, _ = config.IgnoresIn(g.set.TextsByPath()).Of(g.warnings, time.Now())
 	w := a.rollbacks.observe(prev, g, from)
 	if u := from.undoes; u != nil {
 		a.history.amend(u.window.next.revision, u.record) // before the window is gone, so that readers see the verdict

@@ -22,7 +22,7 @@ var dangerPages = []Page{
 			"policies: {rules: [{name: only-web, match: {service: Arith}, access: {allow: [{caller: web}]}}]}",
 	},
 	{
-		Code: Wider, Title: "an edit lets more callers in", Warning: true,
+		Code: Wider, Title: "an edit lets more callers in", Warning: true, Edit: true,
 		Text: "After the edit a caller may call a method that refused it before. Shown by diff, apply and serve.",
 		Mend: "If it is meant, write `widen: ok` in the rule. policies.widening: refuse rejects such edits.",
 		Bad:  "rules: [] # before: [{name: only-web, match: {service: Arith}, access: {allow: [{caller: web}]}}]",
@@ -66,7 +66,7 @@ var dangerPages = []Page{
 		Good: "services: [{name: Arith, handler: samples.arith}]\npolicies: {files: [policies.yaml], fallback: [\"other/*.yaml\", \"other/*.yml\"]}",
 	},
 	{
-		Code: Lost, Title: "protection is lost", Warning: true,
+		Code: Lost, Title: "protection is lost", Warning: true, Edit: true,
 		Text: "An edit removes or disarms an enforced rule. Shown by diff, apply and serve.",
 		Mend: "Make sure that it is meant. A renamed rule says `was: OLD-NAME`.",
 		Bad:  "rules: [] # before: [{name: slow, match: {service: Arith}, timeout: 1s}]",

@@ -17,6 +17,7 @@ type Page struct {
 	Code    Code   `json:"code"`
 	Title   string `json:"title"`
 	Warning bool   `json:"warning"` // such problems do not keep a set from being applied, and may be ignored
+	Edit    bool   `json:"edit"`    // found in edits alone, by comparing two sets
 	Text    string `json:"text"`    // what is found, and why it matters
 	Mend    string `json:"mend"`
 	Bad     string `json:"bad"` // example, in YAML: a policy file if it begins with rules:, policy tests if with cases:, else a manifest
@@ -36,7 +37,21 @@ func PageOf(c Code) (Page, bool) {
 }
 
 // table is never changed.
-var table = slices.Concat(syntaxPages, referencePages, arithmeticPages, dangerPages)
+var table = slices.Concat(syntaxPages, ignorePages, referencePages, arithmeticPages, dangerPages)
+
+// Codes returns all codes.
+func Codes() []string {
+	codes := make([]string, len(table))
+	for i := range table {
+		codes[i] = string(table[i].Code)
+	}
+	return codes
+}
+
+// OfIgnores reports whether a code is about comments that ignore problems.
+func OfIgnores(c Code) bool {
+	return slices.ContainsFunc(ignorePages, func(p Page) bool { return p.Code == c })
+}
 
 // Warning reports whether problems of the code are warnings.
 func (c Code) Warning() bool {
@@ -44,12 +59,15 @@ func (c Code) Warning() bool {
 	return ok && p.Warning || c.ofHandler()
 }
 
-// Area returns what the code is about: syntax, reference, arithmetic, danger, or handler.
+// Area returns what the code is about: syntax, reference, arithmetic, danger or handler; empty for what is no code.
 func (c Code) Area() string {
-	if areas := [...]string{"syntax", "reference", "arithmetic", "danger"}; ours.MatchString(string(c)) && c[2] >= '1' && c[2] <= '4' {
-		return areas[c[2]-'1']
+	switch {
+	case c.ofHandler():
+		return "handler"
+	case !ours.MatchString(string(c)):
+		return ""
 	}
-	return "handler"
+	return map[byte]string{'1': "syntax", '2': "reference", '3': "arithmetic", '4': "danger"}[c[2]]
 }
 
 var (

@@ -60,15 +60,15 @@ var syntaxPages = []Page{
 		Good: "rules: [{name: slow, match: {service: Arith}, timeout: 1s}]",
 	},
 	{
-		Code: WrongType, Title: "wrong type or unit",
-		Text: "The value has another type, or a number lacks its unit. Durations and sizes always have one.",
+		Code: WrongType, Title: "wrong type, form or unit",
+		Text: "The value does not have the form of its field: another type, no unit, a negative duration, a rate of zero. Durations and sizes always have a unit.",
 		Mend: "Write the value as the message says, for example 500ms or 4MiB.",
 		Bad:  "rules: [{name: slow, match: {service: Arith}, timeout: 800}]",
 		Good: "rules: [{name: slow, match: {service: Arith}, timeout: 800ms}]",
 	},
 	{
 		Code: NotAccepted, Title: "value out of bounds",
-		Text: "The value has the right type, but is out of bounds, not one of the allowed words, or badly formed.",
+		Text: "The value has the right type, but is out of the bounds of its field, or not one of its words.",
 		Mend: "Choose a value that the message names.",
 		Bad:  "rules: [{name: slow, match: {service: Arith}, mode: shadwo, timeout: 1s}]",
 		Good: "rules: [{name: slow, match: {service: Arith}, mode: shadow, timeout: 1s}]",

@@ -46,9 +46,10 @@ func load(path string, o Options) (set *config.Set, hash string, err error) {
 // Error holds the problems of a set. It unwraps to config.Problems, warnings included.
 type Error struct {
 	Problems config.Problems
-	Hash     string           // of the content, as Reading.Hash returns it
-	Manifest *config.Manifest // as far as it can be decoded, to find a replacement; nil if it cannot be read
-	Files    []config.File    // that the set would have had
+	Hash     string            // of the content, as Reading.Hash returns it
+	Manifest *config.Manifest  // as far as it can be decoded, to find a replacement; nil if it cannot be read
+	Files    []config.File     // that the set would have had
+	Texts    map[string][]byte // contents of the files by path as shown, if all can be read
 }
 
 // Error returns the problems, one a line.
@@ -137,7 +138,11 @@ func (b builder) set() (*config.Set, error) {
 	if fallback := b.fallback(&problems, ofFiles); fallback != nil {
 		return fallback, nil
 	}
-	return nil, &Error{Problems: problems, Hash: b.hash, Manifest: b.salvaged(), Files: b.desired()}
+	failed := &Error{Problems: problems, Hash: b.hash, Manifest: b.salvaged(), Files: b.desired()}
+	if set != nil {
+		failed.Texts = set.TextsByPath()
+	}
+	return nil, failed
 }
 
 // salvaged returns the manifest as far as it was decoded or, if it lacks host.state because of a syntax error, what is above the

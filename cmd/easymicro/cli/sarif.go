@@ -56,6 +56,11 @@ type (
 		Level     string          `json:"level"`
 		Message   sarifText       `json:"message"`
 		Locations []sarifLocation `json:"locations,omitempty"`
+		Ignored   []sarifIgnored  `json:"suppressions,omitempty"`
+	}
+	sarifIgnored struct {
+		Kind   string `json:"kind"`
+		Reason string `json:"justification"`
 	}
 	sarifLocation struct {
 		Physical *sarifPhysical `json:"physicalLocation,omitempty"`
@@ -82,8 +87,8 @@ type (
 // sourceRoot stands for the current directory in URIs.
 const sourceRoot = "%SRCROOT%"
 
-// newSARIF returns the log of a run with these problems.
-func newSARIF(version string, problems config.Problems) *sarifLog {
+// newSARIF returns the log of a run with these problems. Ignored ones are results that are suppressed.
+func newSARIF(version string, problems config.Problems, ignored []config.Ignored) *sarifLog {
 	run := sarifRun{
 		ColumnKind: "unicodeCodePoints", Results: []sarifResult{},
 		Bases: map[string]sarifArtifact{sourceRoot: {Description: &sarifText{Text: "The directory in which easymicro ran."}}},
@@ -98,6 +103,10 @@ func newSARIF(version string, problems config.Problems) *sarifLog {
 	}
 	for i := range problems {
 		run.add(&problems[i])
+	}
+	for i := range ignored {
+		run.add(&ignored[i].Problem)
+		run.Results[len(run.Results)-1].Ignored = []sarifIgnored{{"inSource", ignored[i].Reason}}
 	}
 	return &sarifLog{
 		Schema:  "https://docs.oasis-open.org/sarif/sarif/v2.1.0/errata01/os/schemas/sarif-schema-2.1.0.json",

@@ -20,7 +20,7 @@ func TestSARIFHasWhatConsumersNeed(t *testing.T) {
 		config.Problem{File: outside, Line: 2, Message: "m"}.Coded(lint.MatchesNothing),
 		config.Problem{File: "EASYMICRO_LISTEN", Message: "no port"}.Coded(lint.BadSetting),
 		config.Problem{File: "p.yaml", Line: 1, Column: 1, Message: "m"}.Coded("acme.orders/short-ttl"),
-	})
+	}, []config.Ignored{{Problem: config.Problem{File: "p.yaml", Line: 3, Message: "m"}.Coded(lint.NoEffect), Reason: "of a test"}})
 	run := log.Runs[0]
 	if log.Version != "2.1.0" || run.Tool.Driver.Name != "easymicro" || run.Tool.Driver.Version != "1.2.3" {
 		t.Errorf("%+v", log)
@@ -32,6 +32,9 @@ func TestSARIFHasWhatConsumersNeed(t *testing.T) {
 		if !strings.Contains(r.ID, "/") && (r.Full == nil || r.Help == nil || !strings.Contains(r.Help.Markdown, "```yaml")) {
 			t.Errorf("%s has no help", r.ID)
 		}
+	}
+	if last := run.Results[4]; last.RuleID != "EM312" || len(last.Ignored) != 1 || last.Ignored[0] != (sarifIgnored{"inSource", "of a test"}) {
+		t.Errorf("%+v", last)
 	}
 	for i, want := range []struct{ rule, level, uri, base, text string }{
 		{"EM104", "error", "a%20b/p%25:1.yaml", sourceRoot, "rules[0]: 50%"},

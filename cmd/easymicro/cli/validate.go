@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strings"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -39,7 +40,9 @@ match the services of a host is then not checked.
 It exits with 3 if there are problems. --strict turns warnings into problems. -o github prints annotations for a pull
 request, -o sarif a log for code scanning (SARIF 2.1.0); both with paths relative to the current directory.
 
-Each problem ends in its code, as in [EM304]; --explain prints what a code is about and how to mend it.`,
+Each problem ends in its code, as in [EM304]; --explain prints what a code is about and how to mend it. A comment on its
+line, or alone on the line before, takes a warning out until a day:
+# easymicro: ignore EM304 until 2027-01-01 because the upstream is slow`,
 		Example: `  easymicro validate samples/quickstart/easymicro.yaml
   easymicro validate --strict -o github
   easymicro validate policies.d/*.yaml
@@ -74,6 +77,9 @@ func (c *validateCommand) run(cmd *cobra.Command, files []string) error {
 			p.File = fromHere(file, p.File)
 			p.Warning = p.Warning && !c.strict
 		}
+		for i := range found.ignored {
+			found.ignored[i].File = fromHere(file, found.ignored[i].File)
+		}
 		all = append(all, found)
 	}
 	if err := c.show(all); err != nil {
@@ -90,6 +96,9 @@ func (c *validateCommand) run(cmd *cobra.Command, files []string) error {
 	text := count(errs, "problem")
 	if warnings > 0 {
 		text += ", " + count(warnings, "warning")
+	}
+	if n := len(ignoredOf(all)); n > 0 {
+		text += ", " + count(n, "warning") + " ignored"
 	}
 	return &exitError{code: ExitProblems, err: errors.New(text)}
 }
@@ -115,18 +124,19 @@ func (c *validateCommand) explained(files []string) error {
 	return c.print(page, func() { c.line("%s", strings.TrimRight(page.Plain(), "\n")) })
 }
 
-func codeWords() []string {
-	words := []string{"all"}
-	for _, p := range lint.Pages() {
-		words = append(words, string(p.Code))
-	}
-	return words
-}
+func codeWords() []string { return append([]string{"all"}, lint.Codes()...) }
 
 // checked is a file with its problems.
 type checked struct {
 	file, what string // kind of file: empty for a manifest
 	problems   config.Problems
+	ignored    []config.Ignored
+}
+
+// without takes out the problems that comments in these files ignore.
+func (c checked) without(texts map[string][]byte) checked {
+	c.problems, c.ignored = config.IgnoresIn(texts).Of(c.problems, time.Now())
+	return c
 }
 
 // together returns the problems of all files.
@@ -134,6 +144,14 @@ func together(all []checked) config.Problems {
 	list := config.Problems{}
 	for i := range all {
 		list = append(list, all[i].problems...)
+	}
+	return list
+}
+
+// ignoredOf returns the warnings of all files that comments ignore.
+func ignoredOf(all []checked) (list []config.Ignored) {
+	for i := range all {
+		list = append(list, all[i].ignored...)
 	}
 	return list
 }
@@ -163,19 +181,19 @@ func (c *validateCommand) check(ctx context.Context, file string) (checked, erro
 		return checkEndpoints(file, data), nil
 	case policyTestFile:
 		_, problems := config.DecodePolicyTest(file, data, os.LookupEnv)
-		return checked{file, "policy tests, checked without their rules", problems}, nil
+		return alone(file, data, "policy tests, checked without their rules", problems), nil
 	case manifestFile: // with all that belongs to it
 	}
 	set, err := files.Through(ctx, new(files.Gate), func(at func(string)) (*config.Set, error) {
 		return load.Load(file, load.Options{At: at})
 	})
-	if problems, ok := errors.AsType[config.Problems](err); ok {
-		return checked{file: file, problems: problems}, nil
+	if failed, ok := errors.AsType[*load.Error](err); ok {
+		return checked{file: file, problems: failed.Problems}.without(failed.Texts), nil
 	}
 	if err != nil {
 		return checked{}, err
 	}
-	return checked{file: file, problems: host.Check(set, c.registry)}, nil
+	return checked{file: file, problems: host.Check(set, c.registry)}.without(set.TextsByPath()), nil
 }
 
 // show prints the problems of all files in the output format.
@@ -184,7 +202,7 @@ func (c *validateCommand) show(all []checked) error {
 	case formatJSON:
 		return writeJSON(c.out, together(all), "  ")
 	case formatSARIF:
-		return writeJSON(c.out, newSARIF(version(), together(all)), "  ")
+		return writeJSON(c.out, newSARIF(version(), together(all), ignoredOf(all)), "  ")
 	case formatGitHub:
 		for _, p := range together(all) {
 			c.line("%s", annotation(p))
@@ -211,6 +229,9 @@ func (c *validateCommand) text(found checked) {
 	text := c.paint(green, "no problems")
 	if n := len(found.problems); n > 0 {
 		text += ", " + count(n, "warning")
+	}
+	if n := len(found.ignored); n > 0 {
+		text += ", " + count(n, "warning") + " ignored"
 	}
 	if found.what != "" {
 		text += " (" + found.what + ")"
@@ -250,30 +271,37 @@ func kindOf(top config.Outline) fileKind {
 // anyHost is the manifest used to check a file on its own. It allows rules to name callers.
 const anyHost = "services: []\nauth: {identify: [token], tokens: {file: tokens.yaml}}\n"
 
+// alone returns a file that was checked without a host.
+func alone(file string, data []byte, what string, problems config.Problems) checked {
+	return checked{file: file, what: what, problems: problems}.without(map[string][]byte{file: data})
+}
+
 // checkPolicies returns the problems of a policy file, whatever its host.
 func checkPolicies(file string, data []byte) checked {
 	rules, problems := config.DecodeRules(file, data, os.LookupEnv)
-	problems = problems.With(checkAlone(file, &config.Set{Rules: rules}))
+	problems = problems.With(checkAlone(file, data, &config.Set{Rules: rules}))
 	if problems.Err() == nil {
 		problems = problems.With(append(policies.ValidateTies(rules), policies.ValidatePointless(rules)...))
 	}
-	return checked{file, "policy file, checked without its host", problems}
+	return alone(file, data, "policy file, checked without its host", problems)
 }
 
 // checkTokens returns the problems of a file of tokens.
 func checkTokens(file string, data []byte) checked {
 	tokens, problems := config.DecodeTokens(file, data, os.LookupEnv)
-	return checked{file, "token file", problems.With(checkAlone(file, &config.Set{Tokens: tokens}))}
+	return alone(file, data, "token file", problems.With(checkAlone(file, data, &config.Set{Tokens: tokens})))
 }
 
 // checkEndpoints returns the problems of a file of endpoints.
 func checkEndpoints(file string, data []byte) checked {
 	_, problems := config.DecodeEndpoints(file, data, os.LookupEnv)
-	return checked{file, "endpoint file", problems}
+	return alone(file, data, "endpoint file", problems)
 }
 
 // checkAlone returns the problems of a set that consists of one file.
-func checkAlone(file string, set *config.Set) config.Problems {
+func checkAlone(file string, data []byte, set *config.Set) config.Problems {
+	const hash = "alone"
+	set.Files, set.Texts = []config.File{{Path: file, Hash: hash}}, map[string][]byte{hash: data}
 	set.Manifest, _ = config.DecodeManifest("", []byte(anyHost), nil)
 	var found config.Problems
 	for _, p := range set.Validate() {
