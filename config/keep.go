@@ -62,7 +62,7 @@ func (e *Edit) Judge() Problems {
 	if e.Old == nil {
 		return problems
 	}
-	problems = append(problems, e.unkept()...)
+	problems = append(append(problems, e.unkept()...), e.doubled()...)
 	refuse := e.refuses() && !e.AllowWider
 	for _, name := range e.Old.Manifest.Policies.Keep {
 		if !slices.Contains(e.Next.Manifest.Policies.Keep, name) {
@@ -87,6 +87,18 @@ func (e *Edit) Judge() Problems {
 		problems = append(problems, e.wider(p, refuse && len(w.List) < maxWidenings, "with "+way))
 	}
 	return problems
+}
+
+// doubled warns of an edit that doubles the rules: it may be a file that is named twice, or a generator that has gone wrong.
+func (e *Edit) doubled() Problems {
+	const least = 100 // rules that are added
+	before, after := len(e.Old.Rules), len(e.Next.Rules)
+	if before == 0 || after < 2*before || after-before < least {
+		return nil
+	}
+	last := &e.Next.Rules[after-1]
+	return Problems{last.Position("").Problem(last.path, fmt.Sprintf("the edit grows the set from %d rules to %d (this is the last one), and at most %d are allowed: "+
+		"make sure that it is meant", before, after, MaxRules)).Coded(lint.Doubled)}
 }
 
 // refuses reports whether one of the sets refuses edits that let more callers in.

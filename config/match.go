@@ -48,6 +48,23 @@ type Exception struct {
 	Upstream Patterns `yaml:"upstream" pattern:"glob" doc:"The upstream that is called; only beside match.upstream."`
 }
 
+// field returns a field in which the exception and a match have nothing in common; "" if there is none, or if the lists are too
+// long to compare.
+func (e Exception) field(m *Match) string {
+	const most = 10_000
+	for _, f := range []struct {
+		name         string
+		ours, theirs Patterns
+	}{
+		{"service", e.Service, m.Service}, {"method", e.Method, m.Method}, {"caller", e.Caller, m.Caller}, {"upstream", e.Upstream, m.Upstream},
+	} {
+		if n := len(f.ours) * len(f.theirs); n > 0 && n <= most && !slices.ContainsFunc(f.ours, func(p string) bool { return mayOverlap(p, f.theirs) }) {
+			return f.name
+		}
+	}
+	return ""
+}
+
 // IsZero reports whether no field is set.
 func (e Exception) IsZero() bool {
 	return len(e.Service)+len(e.Method)+len(e.Caller)+len(e.Peer)+len(e.Upstream) == 0

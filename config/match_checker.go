@@ -73,6 +73,8 @@ func (c *matchChecker) exceptions(r *Rule) {
 			c.rule(lint.NeedsOther, r, path+".method", "needs service or upstream")
 		case anonymous && !anonymousMatches(e.Caller):
 			c.rule(lint.NoEffect, r, path+".caller", "excludes no call: without auth.identify every caller is anonymous")
+		case e.field(m) != "":
+			c.rule(lint.IdleException, r, path+"."+e.field(m), "excludes nothing: the rule matches no call with this %s; remove the exception, or widen match.%[1]s", e.field(m))
 		case anonymous && len(e.Service)+len(e.Method)+len(e.Peer)+len(e.Upstream) == 0:
 			c.rule(lint.RefusesAll, r, path+".caller", "excludes every call: without auth.identify every caller is anonymous")
 		}

@@ -26,6 +26,10 @@ func (c ruleChecker) check() {
 			c.rule(lint.NameTaken, r, "name", "the name %s is taken by %s", r.Name, theRuleIn(first))
 		}
 	}
+	if n := len(rules); n <= MaxRules && 100*n >= nearPercent*MaxRules {
+		c.rule(lint.NearBound, &rules[n-1], "", "the set has %d rules, %d %% of the %d that are allowed: match several callers or methods with one rule",
+			n, 100*n/MaxRules, MaxRules)
+	}
 	match, kinds := newMatchChecker(c.report), kindChecker(c)
 	for i := range rules {
 		r := &rules[i]
@@ -121,10 +125,26 @@ func (c kindChecker) retriesNothing(r *Rule) {
 	upstreams, paths := c.called(r)
 	for i, u := range upstreams {
 		if len(u.Idempotent) > 0 {
+			c.retriesNoneOf(r, u, paths[i])
 			continue
 		}
 		c.rule(lint.NotIdempotent, r, "retry", "no method is idempotent at upstream %s: only calls that provably never ran are retried; list methods under idempotent (%s)",
 			u.Name, c.m.Position(paths[i]))
+	}
+}
+
+// retriesNoneOf finds methods that a rule names and that are not idempotent at an upstream.
+func (c kindChecker) retriesNoneOf(r *Rule, u *Upstream, path string) {
+	for i, m := range r.Match.Method {
+		if mayOverlap(m, u.Idempotent) {
+			continue
+		}
+		at := fmt.Sprintf("match.method[%d]", i)
+		if !r.at.written(at) {
+			at = "match.method"
+		}
+		c.rule(lint.NotIdempotent, r, at, "%s is not idempotent at upstream %s: only calls that provably never ran are retried; if it may run twice, add it to idempotent (%s)",
+			m, u.Name, c.m.Position(path))
 	}
 }
 
@@ -323,6 +343,9 @@ func (c kindChecker) outliers(r *Rule) {
 		c.rule(lint.Contradiction, r, path, "baseEjectionTime (%s) is longer than maxEjectionTime (%s)", o.BaseEjectionTime, o.MaxEjectionTime)
 	}
 }
+
+// nearPercent is the part of a bound from which on sets are warned.
+const nearPercent = 80
 
 // MaxRules is the maximum number of rules in a set.
 const MaxRules = 20_000

@@ -3,7 +3,6 @@ package config
 import (
 	"fmt"
 	"slices"
-	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config/lint"
@@ -40,7 +39,7 @@ func checkTimings(c *report) {
 		}
 		timeouts, retries := p.near(p.timeouts, r), p.near(p.retries, r)
 		var limits []*Rule
-		if r.CircuitBreaker != nil {
+		if r.CircuitBreaker != nil || r.Concurrency != nil {
 			limits = p.near(p.limits, r)
 		}
 		if p.compared > maxCompared {
@@ -58,57 +57,12 @@ func checkTimings(c *report) {
 			p.slowCalls(r, whole, try)
 			p.fewCalls(r, limits)
 		}
+		p.ofQueue(r, limits)
 		p.ofRetry(r, whole)
 		p.ofHedge(r, whole, try)
 		p.ofWaits(r, whole)
 		p.ofOutliers(r)
 	}
-}
-
-// longest is an upper bound for the time of a call, and the rule that sets it; nil for none.
-type longest struct {
-	of *Rule
-	Duration
-	path string
-}
-
-// in returns the time and the field that sets it, with a position if that is not in r.
-func (b longest) in(r *Rule) string {
-	field := b.path[strings.LastIndexByte(b.path, '.')+1:]
-	if b.of == r {
-		return fmt.Sprintf("%s (%s)", b.Duration, field)
-	}
-	return fmt.Sprintf("%s (%s in %s)", b.Duration, field, where(b.of, b.path))
-}
-
-// within reports whether there is a bound that d reaches.
-func (b longest) within(d Duration) bool { return b.of != nil && d >= b.Duration }
-
-// longestOver returns the longest time that any call of r may have, and the usual one: that of the narrowest rule
-// over all of its calls. A rule without the time (0) sets no bound.
-func longestOver(r *Rule, near []*Rule, path string, length func(*Rule) Duration) (slowest, usual longest) {
-	widest := narrowestOver(r, near)
-	if widest == nil || length(widest) == 0 {
-		return longest{}, longest{}
-	}
-	usual = longest{widest, length(widest), path}
-	slowest = usual
-	least, _ := ranks(&widest.Match, &r.Match)
-	for _, t := range near {
-		if t == widest || !overlap(&t.Match, &r.Match) {
-			continue
-		}
-		if _, most := ranks(&t.Match, &r.Match); most.compare(least) <= 0 {
-			continue
-		}
-		if length(t) == 0 {
-			return longest{}, usual
-		}
-		if length(t) > slowest.Duration {
-			slowest = longest{t, length(t), path}
-		}
-	}
-	return slowest, usual
 }
 
 // near returns the rules that may match calls of r.
@@ -204,11 +158,51 @@ func (p *timingChecker) ofRetry(r *Rule, whole longest) {
 	case n < t.MaxAttempts:
 		p.rule(lint.AttemptsBeyondTimeout, r, "retry.perTryTimeout", "%s is so long that attempt %d of %d is never made if those before it time out: %s; set it to %s, for example",
 			t.PerTryTimeout, n+1, t.MaxAttempts, whole.has(r), whole.part(t.MaxAttempts))
+	default:
+		p.lastAttempt(r, whole)
 	}
 	if whole.within(t.InitialBackoff) && t.InitialBackoff <= t.MaxBackoff {
 		p.rule(lint.BackoffBeyondTimeout, r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, random from 0 up to it, at most %.0f %% are shorter; "+
 			"set it to %s, for example",
 			t.InitialBackoff, whole.has(r), 100*float64(whole.Duration)/float64(t.InitialBackoff), whole.part(10))
+	}
+}
+
+// lastAttempt finds attempts that fit into a call, but for more than a tenth of the last one, with the longest pauses between them.
+func (p *timingChecker) lastAttempt(r *Rule, whole longest) {
+	t := r.Retry
+	attempts := t.PerTryTimeout * Duration(t.MaxAttempts)
+	var pauses Duration
+	for i, pause := 1, t.InitialBackoff; i < t.MaxAttempts; i, pause = i+1, 2*pause {
+		pauses += min(pause, t.MaxBackoff)
+	}
+	if attempts+pauses <= whole.Duration+t.PerTryTimeout/10 {
+		return
+	}
+	way := "shorten the pauses"
+	if left := (whole.Duration - pauses) / Duration(t.MaxAttempts); left >= Duration(time.Millisecond) {
+		way = "set it to " + left.Std().Truncate(time.Millisecond).String()
+	}
+	p.rule(lint.AttemptsBeyondTimeout, r, "retry.perTryTimeout", "%d attempts of %s and the pauses between, up to %s, take %s, and %s: the last one is cut off; %s, for example",
+		t.MaxAttempts, t.PerTryTimeout, pauses, attempts+pauses, whole.has(r), way)
+}
+
+// ofQueue finds queues that are longer than what a rate limit lets through while a call waits in them.
+func (p *timingChecker) ofQueue(r *Rule, limits []*Rule) {
+	q := r.Concurrency
+	if q == nil || q.Queue == 0 {
+		return
+	}
+	for _, t := range limits {
+		l := t.RateLimit
+		if !covers(&t.Match, &r.Match) || l.Rate <= 0 || l.Per <= 0 {
+			continue
+		}
+		if most := float64(l.Burst) + float64(l.Rate)*float64(q.QueueTimeout)/float64(l.Per); most < float64(q.Queue) {
+			p.rule(lint.QueueNeverFills, r, "concurrency.queue", "%d is more than the %d calls that a rate limit lets through within queueTimeout, %s (%s): "+
+				"it never fills; set it to %d, or raise burst (%d)", q.Queue, int(most), q.QueueTimeout, where(t, "rateLimit"), int(most), l.Burst)
+			return
+		}
 	}
 }
 
@@ -262,22 +256,6 @@ func (p *timingChecker) ofOutliers(r *Rule) {
 		}
 		p.rule(lint.NoneEjected, r, path, "ejects no endpoint of %s: %s (%s)", u.Name, what, p.m.Position(paths[i]+".resolve.endpoints"))
 	}
-}
-
-// has returns how long a call of a rule may take.
-func (b longest) has(r *Rule) string { return "the whole call has " + b.in(r) }
-
-// fit returns how many steps of d begin within whole.
-func fit(whole, d Duration) int {
-	if d <= 0 {
-		return 0
-	}
-	return int((whole + d - 1) / d)
-}
-
-// part returns an n-th of the time in whole milliseconds, at least one.
-func (b longest) part(n int) Duration {
-	return Duration(max((b.Std() / time.Duration(n)).Truncate(time.Millisecond), time.Millisecond))
 }
 
 // where returns the position of a part of a rule, or the name of the rule.

@@ -2,7 +2,9 @@ package config
 
 import (
 	"fmt"
+	"maps"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
@@ -52,6 +54,7 @@ type fileChecker struct{ *report }
 func (c fileChecker) check() {
 	c.checkPolicies()
 	c.checkTokens()
+	c.checkSizes()
 }
 
 func (c fileChecker) checkPolicies() {
@@ -60,6 +63,16 @@ func (c fileChecker) checkPolicies() {
 	c.globs("policies.fallback", p.Fallback)
 	if p.Watch.MaxDelay < p.Watch.Debounce {
 		c.manifest(lint.Contradiction, "policies.watch.maxDelay", "%s is shorter than debounce (%s)", p.Watch.MaxDelay, p.Watch.Debounce)
+	}
+}
+
+// checkSizes warns of files that are almost too large.
+func (c fileChecker) checkSizes() {
+	for _, name := range slices.Sorted(maps.Keys(c.texts)) {
+		if n := len(c.texts[name]); 100*n >= nearPercent*MaxFileBytes {
+			c.add(lint.NearBound, Position{File: name, Line: 1, Column: 1}, "", fmt.Sprintf(
+				"has %d bytes, %d %% of the 1 MiB that a file may have: split it", n, 100*n/MaxFileBytes))
+		}
 	}
 }
 

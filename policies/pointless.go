@@ -79,58 +79,17 @@ func isCopy(a, b *config.Rule, kind config.Kind) bool {
 	return false
 }
 
-// looserRate reports whether the rate limit of a never refuses a call that the one of b allows. Tokens that calls take from a
-// bucket of a they take from buckets of b, too: it is not empty before they are if it is as large as they are together.
-func looserRate(a, b *config.Rule) bool {
-	s, w := *a.RateLimit, *b.RateLimit
-	if w.OnExceed == config.OnExceedWait {
-		return false // calls that wait may owe more than a burst
+// named returns the name of a rule with the position of a kind.
+func named(r *config.Rule, kind config.Kind) string {
+	if at := r.Position(string(kind)).String(); at != "" {
+		return r.Name + " (" + at + ")"
 	}
-	n, ok := bucketsFor(a, &s, &w)
-	perSecond := func(l *config.RateLimit) float64 { return float64(l.Rate) / l.Per.Std().Seconds() }
-	if !ok || perSecond(&s) < n*perSecond(&w) || float64(s.Burst) < n*float64(w.Burst) {
-		return false
-	}
-	for _, l := range []*config.RateLimit{&s, &w} { // all others must be equal
-		l.Rate, l.Per, l.Burst, l.Key, l.MaxKeys, l.OnExceed, l.MaxWait = 0, 0, 0, nil, 0, "", 0
-	}
-	return reflect.DeepEqual(s, w)
-}
-
-// bucketsFor returns how many buckets of w the calls of one bucket of s, a limit of a, may take from.
-func bucketsFor(a *config.Rule, s, w *config.RateLimit) (n float64, ok bool) {
-	ours, theirs := slices.Sorted(slices.Values(s.Key)), slices.Sorted(slices.Values(w.Key))
-	switch {
-	case len(theirs) == 0:
-		return 1, s.OnMissingKey != config.OnMissingKeyRefuse // calls without the key
-	case slices.Equal(ours, theirs):
-		return 1, s.MaxKeys >= w.MaxKeys
-	case len(ours) > 0:
-		return 0, false
-	}
-	n = 1
-	for _, part := range theirs {
-		exact := config.Patterns(nil)
-		switch {
-		case part == "caller":
-			exact = a.Match.Caller
-		case part == "method" && len(a.Match.Service) == 1 && wildcard.IsExact(a.Match.Service[0]):
-			exact = a.Match.Method
-		}
-		if len(exact) == 0 || slices.ContainsFunc(exact, func(p string) bool { return !wildcard.IsExact(p) }) {
-			return 0, false
-		}
-		n *= float64(len(exact))
-	}
-	return n, true
+	return r.Name
 }
 
 // pointless returns the warning about a kind of rule a that has no effect beside b.
 func pointless(a, b *config.Rule, kind config.Kind, same, copied bool) config.Problem {
-	other := b.Name
-	if where := b.Position(string(kind)).String(); where != "" {
-		other += " (" + where + ")"
-	}
+	other := named(b, kind)
 	if copied {
 		return problemIn(lint.Copied, a, string(kind), fmt.Sprintf("%s of rule %s duplicates that of rule %s: remove one of them", kind, a.Name, other))
 	}
@@ -252,6 +211,10 @@ func (s *reach) pointlessBeside(w *reach) (problems config.Problems) {
 		}
 		if copied || s.isLooser(w, kind) {
 			problems = append(problems, pointless(a, b, kind, same, copied))
+		} else if !same && kind == config.KindRateLimit && b.RateLimit != nil && isAbove(a, b) {
+			problems = append(problems, problemIn(lint.AboveService, a, string(kind), fmt.Sprintf("%s per %s of rule %s is never sustained: all its calls must "+
+				"also pass rule %s, which lets %s per %s through; lower it, or exclude its calls from rule %[4]s with match.except",
+				a.RateLimit.Rate, a.RateLimit.Per, a.Name, named(b, kind), b.RateLimit.Rate, b.RateLimit.Per)))
 		}
 	}
 	return problems

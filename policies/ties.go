@@ -70,12 +70,8 @@ func grouped(rules []config.Rule) map[string][]tieRule {
 }
 
 func tie(a, b *config.Rule, kind config.Kind) config.Problem {
-	first := a.Name
-	if where := a.Position(string(kind)).String(); where != "" {
-		first += " (" + where + ")"
-	}
 	return b.Position(string(kind)).Problem(b.Path()+"."+string(kind), fmt.Sprintf("%s of rule %s and of rule %s are equally specific "+
-		"and match the same calls: narrow one, exclude calls from one with match.except, or set one to mode: shadow", kind, b.Name, first)).Coded(lint.Tie)
+		"and match the same calls: narrow one, exclude calls from one with match.except, or set one to mode: shadow", kind, b.Name, named(a, kind))).Coded(lint.Tie)
 }
 
 func kindsWithOneWinner(r *config.Rule) []config.Kind {

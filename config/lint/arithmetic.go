@@ -19,9 +19,14 @@ const (
 	ExcludesAll            Code = "EM315"
 	LumpyBurst             Code = "EM316"
 	RefillsAtRestart       Code = "EM317"
+	QueueNeverFills        Code = "EM318"
+	AboveService           Code = "EM319"
+	Doubled                Code = "EM320"
+	NearBound              Code = "EM321"
 	ExpiresSoon            Code = "EM322"
 	Expired                Code = "EM323"
 	FewBuffers             Code = "EM324"
+	IdleException          Code = "EM325"
 )
 
 var arithmeticPages = []Page{
@@ -148,6 +153,38 @@ var arithmeticPages = []Page{
 		Good: "rules: [{name: daily, match: {service: Arith}, rateLimit: {rate: 1000, per: 1m, burst: 50}}]",
 	},
 	{
+		Code: QueueNeverFills, Title: "a queue that never fills", Warning: true,
+		Text: "A rate limit lets fewer calls through within queueTimeout, burst included, than the queue has places.",
+		Mend: "Shorten the queue, or raise burst.",
+		Bad: "rules: [{name: few, match: {service: Arith}, rateLimit: {rate: 100, burst: 1}, " +
+			"concurrency: {max: 10, queue: 200, queueTimeout: 50ms}}]",
+		Good: "rules: [{name: few, match: {service: Arith}, rateLimit: {rate: 100, burst: 200}, " +
+			"concurrency: {max: 10, queue: 200, queueTimeout: 50ms}}]",
+	},
+	{
+		Code: AboveService, Title: "a rate above that of a wider rule", Warning: true,
+		Text: "All calls of a rule must also pass a wider rule with a lower rate, so that its own rate is never sustained; only its burst may refuse a call.",
+		Mend: "Lower the rate, raise that of the wider rule, or exclude the calls from it with match.except.",
+		Bad: "rules:\n  - {name: all, match: {service: Arith}, rateLimit: {rate: 100, burst: 100}}\n" +
+			"  - {name: mul, match: {service: Arith, method: Mul}, rateLimit: {rate: 500, burst: 10}}",
+		Good: "rules:\n  - {name: all, match: {service: Arith}, rateLimit: {rate: 100, burst: 100}}\n" +
+			"  - {name: mul, match: {service: Arith, method: Mul}, rateLimit: {rate: 50, burst: 10}}",
+	},
+	{
+		Code: Doubled, Title: "an edit that doubles the rules", Warning: true, Edit: true,
+		Text: "An edit doubles the rules, and adds at least a hundred. Shown by diff, apply and serve.",
+		Mend: "Make sure that it is meant, and not a file that is copied or a generator that has gone wrong.",
+		Bad:  "rules: [] # 150 rules; before: 50",
+		Good: "rules: [] # 90 rules; before: 50",
+	},
+	{
+		Code: NearBound, Title: "close to a bound", Warning: true,
+		Text: "A set has 80 % of the 20,000 rules or of the 16 MiB that are allowed, or a file has 80 % of 1 MiB. Beyond the bound every edit is rejected.",
+		Mend: "Match several callers or methods with one rule, and split long files.",
+		Bad:  "rules: [] # and 900,000 bytes of comments",
+		Good: "rules: [] # and 100,000 bytes of comments",
+	},
+	{
 		Code: ExpiresSoon, Title: "expires soon", Warning: true,
 		Text: "A rule or a token ends within days.",
 		Mend: "Set a later date, or prepare for its end.",
@@ -167,5 +204,12 @@ var arithmeticPages = []Page{
 		Mend: "Raise it, or lower maxMessageBytes and maxDecompressedBytes.",
 		Bad:  "services: [{name: Arith, handler: samples.arith}]\nhost: {limits: {maxBufferedBytes: 16MiB}}",
 		Good: "services: [{name: Arith, handler: samples.arith}]\nhost: {limits: {maxBufferedBytes: 64MiB}}",
+	},
+	{
+		Code: IdleException, Title: "an exception that excludes nothing", Warning: true,
+		Text: "match and an exception name different services, methods, callers or upstreams, so that the exception never matters.",
+		Mend: "Remove it, or correct one of the names.",
+		Bad:  "rules: [{name: slow, match: {service: Arith, except: {service: Orders}}, timeout: 1s}]",
+		Good: "rules: [{name: slow, match: {service: [Arith, Orders], except: {service: Orders}}, timeout: 1s}]",
 	},
 }

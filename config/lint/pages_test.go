@@ -130,7 +130,7 @@ func manyRules(n int) string {
 	var b strings.Builder
 	b.WriteString("rules:\n")
 	for i := range n {
-		fmt.Fprintf(&b, "  - {name: r%d, match: {service: Arith, method: Mul}, rateLimit: {rate: %d, burst: %d}}\n", i, n-i, i+1)
+		fmt.Fprintf(&b, "  - {name: r%d, mode: shadow, match: {service: Arith, method: Mul}, rateLimit: {rate: 5}}\n", i)
 	}
 	return b.String()
 }
@@ -144,6 +144,19 @@ var special = map[lint.Code]func(t *testing.T, good bool) config.Problems{
 			return problemsOf(t, manyRules(70))
 		}
 		return problemsOf(t, manyRules(101))
+	},
+	lint.Doubled: func(t *testing.T, good bool) config.Problems {
+		if good {
+			return edited(t, aroundPages, manyRules(50), manyRules(90))
+		}
+		return edited(t, aroundPages, manyRules(20), manyRules(120))
+	},
+	lint.NearBound: func(t *testing.T, good bool) config.Problems {
+		n := 900_000
+		if good {
+			n = 100_000
+		}
+		return problemsOf(t, "rules: []\n"+strings.Repeat("# comment\n", n/10))
 	},
 	lint.UnknownVariable: func(t *testing.T, good bool) config.Problems {
 		if good {

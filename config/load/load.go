@@ -132,6 +132,10 @@ func (b builder) set() (*config.Set, error) {
 		if !b.o.Reload || len(b.decoded.Policies.Fallback) == 0 { // else an unread fallback may use the variables
 			problems = append(problems, Unknown(b.o.used)...)
 		}
+		if 100*b.total >= nearPercent*MaxSetBytes {
+			problems = append(problems, problemAt(lint.NearBound, b.decoded, "policies.files", fmt.Sprintf(
+				"the files of the set have %d bytes, %d %% of the %d MiB that are allowed", b.total, 100*b.total/MaxSetBytes, MaxSetBytes>>20)))
+		}
 		set.Warnings = problems.Warnings().Sort()
 		return set, nil
 	}

@@ -22,6 +22,9 @@ import (
 // MaxSetBytes is the maximum size of all files of a set together.
 const MaxSetBytes = 16 << 20
 
+// nearPercent is the part of it from which on there is a warning.
+const nearPercent = 80
+
 // A set that is replaced while it is read, such as a ConfigMap, is read again after a pause.
 const (
 	readAttempts = 5
