@@ -303,6 +303,19 @@ func (o RawOptions) Position() Position {
 	return Position{File: o.file, Line: o.node.Line, Column: o.node.Column}
 }
 
+// At returns where the option at a path is, or else its nearest known parent.
+func (o RawOptions) At(path string) Position {
+	if o.node == nil {
+		return o.Position()
+	}
+	d := o.decoder()
+	d.mark(o.node, "")
+	var plain any
+	d.value(o.node, reflect.ValueOf(&plain).Elem(), &field{}, "")
+	at := d.finish()
+	return at.position(path)
+}
+
 // Equal reports whether both are equal, whatever their order and spelling.
 func (o RawOptions) Equal(other RawOptions) bool { return reflect.DeepEqual(o.plain(), other.plain()) }
 

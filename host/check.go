@@ -17,6 +17,7 @@ import (
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Check returns the problems of a set for a host with the handlers of reg, without opening anything: those of the set
@@ -112,16 +113,40 @@ func handlerNames(reg *registry.Registry) []string {
 }
 
 func (c *checker) options(path string, cfg *config.Service, entry *registry.Entry) {
-	if cfg.Options.IsZero() {
-		return
-	}
-	if entry.Options == nil {
+	if !cfg.Options.IsZero() && entry.Options == nil {
 		c.add(lint.BadOptions, path+".options", "", "handler %s takes no options", cfg.Handler)
 		return
 	}
-	_, err := entry.DecodeOptions(optionsDecoder(cfg.Options))
+	o, err := entry.DecodeOptions(optionsDecoder(cfg.Options))
 	c.wrong(lint.BadOptions, path+".options", err)
+	if err == nil {
+		c.ofHandler(path, cfg, entry, o)
+	}
 }
+
+// ofHandler adds what the checks of a handler find.
+func (c *checker) ofHandler(path string, cfg *config.Service, entry *registry.Entry, options any) {
+	s := registry.Configured{Service: cfg.Name, Aliases: slices.Clone(cfg.Aliases), Metadata: maps.Clone(cfg.Metadata), Uses: maps.Clone(cfg.Uses)}
+	for _, m := range entry.Methods {
+		if route.Exposed(cfg, m.Name) {
+			s.Methods = append(s.Methods, m.Name)
+		}
+	}
+	entry.Check(s, options, func(check string, f registry.Finding) {
+		whole, message := path, code.Clip(f.Message, maxFinding)
+		if f.Path != "" {
+			whole += "." + f.Path
+		}
+		at := c.set.Manifest.Position(whole)
+		if option, ok := strings.CutPrefix(f.Path, "options."); ok && !cfg.Options.IsZero() {
+			at = cfg.Options.At(option)
+		}
+		c.problems = append(c.problems, at.Problem(whole, message).Coded(lint.Code(entry.Name+"/"+check)))
+	})
+}
+
+// maxFinding bounds the message of a check of a handler.
+const maxFinding = 1000
 
 func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entry) {
 	if entry.Methods == nil {

@@ -137,3 +137,37 @@ gateway: {get: [Desk.Add]}
 		}
 	}
 }
+
+func TestFindingsOfHandlersStandAmongTheOthers(t *testing.T) {
+	reg := registry.New()
+	registry.Register("test.clerk", drawer{Coins: 9}, openClerk, registry.In(reg), registry.Methods[clerk](),
+		registry.Check("few-coins", func(s registry.Configured, o drawer) []registry.Finding {
+			if o.Coins >= 5 {
+				return nil
+			}
+			return []registry.Finding{{Path: "options.coins", Message: "few coins for " + strings.Join(s.Methods, ", ")}, {Message: "of " + s.Service}}
+		}))
+	m, problems := config.DecodeManifest("easymicro.yaml", []byte(`services:
+  - {name: Rich, handler: test.clerk, methods: {expose: [Mul]}}
+  - name: Poor
+    handler: test.clerk
+    methods: {expose: [Mul]}
+    options:
+      coins: 3
+`), nil)
+	if err := problems.Err(); err != nil {
+		t.Fatal(err)
+	}
+	found := host.Check(&config.Set{Manifest: m}, reg)
+	if len(found) != 2 {
+		t.Fatal(found)
+	}
+	for i, want := range []string{
+		"easymicro.yaml:3:5: services[1]: of Poor [test.clerk/few-coins]",
+		"easymicro.yaml:7:14: services[1].options.coins: few coins for Mul [test.clerk/few-coins]",
+	} {
+		if found[i].Text() != want || !found[i].Warning {
+			t.Errorf("%s, want %s", found[i].Text(), want)
+		}
+	}
+}

@@ -9,6 +9,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/hosttest"
 )
@@ -400,5 +401,24 @@ func TestAReloadByHandSaysThatNothingChanged(t *testing.T) {
 	r, err := h.Reload(t.Context(), host.SourceSignal, "")
 	if err != nil || r.Result != host.ResultUnchanged || r.Number != 1 {
 		t.Errorf("r%d %s, %v", r.Number, r.Result, err)
+	}
+}
+
+func TestAWarningThatACommentIgnoresIsNotShown(t *testing.T) {
+	const elsewhere = "rules:\n  - {name: a, match: {service: Elsewhere}, timeout: 1s}"
+	h := edited(t, editedManifest, map[string]string{
+		policyFile: elsewhere + " # easymicro: ignore EM220 until 2190-01-01 because the fleet shares this file\n",
+	})
+	if w := warningsOf(t, h); len(w) > 0 {
+		t.Errorf("warnings: %v", w)
+	}
+	h.Write(policyFile, elsewhere+" # easymicro: ignore EM220 until 2020-01-01 because the fleet shared this file\n")
+	r := h.Revision()
+	if len(r.Warnings) != 2 || r.Warnings[0].Code != lint.EndedIgnore && r.Warnings[1].Code != lint.EndedIgnore {
+		t.Errorf("%s, warnings %v", r.Result, r.Warnings)
+	}
+	h.Write(policyFile, elsewhere+" # easymicro: ignore EM104 until 2190-01-01 because of a mistake\n")
+	if r := h.Revision(); r.Result != host.ResultRejected || len(r.Problems.Errors()) != 1 || r.Problems.Errors()[0].Code != lint.ErrorIgnore {
+		t.Errorf("%s, problems %v", r.Result, r.Problems)
 	}
 }

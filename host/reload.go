@@ -170,6 +170,7 @@ func (l *reloads) difference(next *config.Set, allowWider bool) (*admin.Differen
 	}
 	e := config.Edit{Old: running, Next: next, Changes: changes, Targets: targetsOf(g.routes.Targets()), AllowWider: allowWider}
 	said := append(config.Lost(running, next).Warnings(), e.Judge()...)
+	problems, _ = config.IgnoresIn(next.TextsByPath()).Of(problems, time.Now())
 	return &admin.Difference{
 		Revision: g.revision, Hash: g.set.Hash, Desired: next.Hash, Changes: admin.Changes(changes), Problems: said.Few(), Warnings: problems.Few(),
 	}, nil

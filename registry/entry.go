@@ -28,7 +28,8 @@ type Entry struct {
 	open      func(ctx context.Context, o any, env Env) (*Service, error)
 	onOptions func(hook any) (func(ctx context.Context, o any) error, error)
 	examples  map[string]any // by method
-	reuse     []string       // methods whose arguments and replies are used again
+	checks    []namedCheck
+	reuse     []string // methods whose arguments and replies are used again
 	reuseAll  bool
 }
 
@@ -47,6 +48,16 @@ func (e *Entry) setOptions(defaults reflect.Value) {
 	e.Options = t
 	e.defaults = clone(defaults)
 	e.Defaults = clone(defaults).Elem().Interface()
+}
+
+// Check runs the checks of the handler on a service, with options as DecodeOptions returns them, and yields each finding with the
+// name of its check.
+func (e *Entry) Check(s Configured, options any, yield func(check string, f Finding)) {
+	for i := range e.checks {
+		for _, f := range e.checks[i].findings(s, options) {
+			yield(e.checks[i].name, f)
+		}
+	}
 }
 
 // DecodeOptions runs decode on a pointer to a copy of the defaults, and returns that pointer; a nil decode leaves the

@@ -106,6 +106,33 @@ type GreeterOptions struct {
 	Every    time.Duration `doc:"Pause between two greetings." min:"0s" max:"1h"`
 }
 
+// A check warns of what tags of options cannot say. In the manifest its findings stand among the others, with the code
+// greeter/often, where they can be ignored: # easymicro: ignore greeter/often until 2027-01-01 because of a demonstration
+func ExampleCheck() {
+	openGreeter := func(context.Context, GreeterOptions, registry.Env) (*registry.Service, error) {
+		return registry.Unary("Greet", func(context.Context, *Args) (*Reply, error) { return new(Reply), nil }), nil
+	}
+	often := func(s registry.Configured, o GreeterOptions) []registry.Finding {
+		if o.Every >= time.Second || len(s.Aliases) == 0 {
+			return nil
+		}
+		return []registry.Finding{{
+			Path: "options.every", Message: fmt.Sprintf("%s is too often for %s, which has other names: set it to 1s or more", o.Every, s.Service),
+		}}
+	}
+	handlers := registry.New()
+	registry.Register("greeter", GreeterOptions{Greeting: "hello", Every: time.Second}, openGreeter, registry.In(handlers),
+		registry.Check("often", often))
+
+	entry, _ := handlers.Lookup("greeter") // what a host does
+	options := &GreeterOptions{Every: time.Millisecond}
+	entry.Check(registry.Configured{Service: "Greeter", Aliases: []string{"Hello"}}, options, func(check string, f registry.Finding) {
+		fmt.Printf("%s: %s [%s/%s]\n", f.Path, f.Message, entry.Name, check)
+	})
+	// Output:
+	// options.every: 1ms is too often for Greeter, which has other names: set it to 1s or more [greeter/often]
+}
+
 // Options have defaults, which the manifest overrides. A real package calls Register in an init function, and a host opens
 // the handler.
 func ExampleRegister() {
