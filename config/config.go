@@ -15,6 +15,8 @@ import (
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // Set is a manifest with everything that belongs to it, loaded, checked and applied as a unit. It is immutable.
@@ -199,14 +201,13 @@ func (s *Set) certificateExpiries() []Expiry {
 func (s *Set) WarnCertificates(now time.Time) Problems {
 	var warnings Problems
 	for _, e := range s.certificateExpiries() {
+		as := lint.ExpiresSoon
 		message, warns := e.soon(now)
 		if !now.Before(e.At) {
-			message, warns = fmt.Sprintf("expired on %s: %s, renew it", e.At.Format(time.RFC3339), e.Effect()), true
+			message, warns, as = fmt.Sprintf("expired on %s: %s, renew it", e.At.Format(time.RFC3339), e.Effect()), true, lint.Expired
 		}
 		if warns {
-			p := e.Position.Problem("", e.Certificate+" "+message)
-			p.Warning = true
-			warnings = append(warnings, p)
+			warnings = append(warnings, e.Position.Problem("", e.Certificate+" "+message).Coded(as))
 		}
 	}
 	return warnings

@@ -146,9 +146,9 @@ func (c listenerChecker) certificates() {
 	for _, t := range c.m.ServerTLS() {
 		switch {
 		case t.ClientAuth == ClientAuthNone && t.ClientCAFile != "":
-			c.manifest(t.Path+".clientCAFile", "is not used: write clientAuth: require, or request")
+			c.manifest(lint.NeedsOther, t.Path+".clientCAFile", "is not used: write clientAuth: require, or request")
 		case t.ClientAuth != ClientAuthNone && t.ClientCAFile == "":
-			c.manifest(t.Path+".clientAuth", "%s needs clientCAFile, the CA that signs the certificates of clients", t.ClientAuth)
+			c.manifest(lint.NeedsOther, t.Path+".clientAuth", "%s needs clientCAFile, the CA that signs the certificates of clients", t.ClientAuth)
 		}
 	}
 }

@@ -35,11 +35,11 @@ func (c serviceChecker) auth() {
 	verifies := slices.ContainsFunc(c.m.Listeners, func(l Listener) bool { return l.TLS != nil && l.TLS.ClientAuth != ClientAuthNone })
 	switch {
 	case usesMTLS && a.MTLS == nil:
-		c.manifest("auth.identify", "mtls needs auth.mtls.callerFrom")
+		c.manifest(lint.NeedsOther, "auth.identify", "mtls needs auth.mtls.callerFrom")
 	case !usesMTLS && a.MTLS != nil:
-		c.manifest("auth.mtls", "is not used: auth.identify does not have mtls").Warning = true
+		c.manifest(lint.Unused, "auth.mtls", "is not used: auth.identify does not have mtls")
 	case usesMTLS && !verifies:
-		c.manifest("auth.mtls", "identifies nobody: no listener has tls with clientAuth").Warning = true
+		c.manifest(lint.Unused, "auth.mtls", "identifies nobody: no listener has tls with clientAuth")
 	}
 	if !usesTokens && a.Tokens != nil {
 		c.manifest(lint.Unused, "auth.tokens", "is not used: auth.identify does not have token")

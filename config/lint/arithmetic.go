@@ -186,14 +186,14 @@ var arithmeticPages = []Page{
 	},
 	{
 		Code: ExpiresSoon, Title: "expires soon", Warning: true,
-		Text: "A rule or a token ends within days.",
+		Text: "A rule, a token or a certificate ends within days.",
 		Mend: "Set a later date, or prepare for its end.",
 		Bad:  "rules: [{name: few, match: {service: Arith}, expires: \"${TOMORROW}\", rateLimit: {rate: 5}}]",
 		Good: "rules: [{name: few, match: {service: Arith}, expires: 2190-01-01T00:00:00Z, rateLimit: {rate: 5}}]",
 	},
 	{
 		Code: Expired, Title: "expired", Warning: true,
-		Text: "A rule or a token has ended and has no effect.",
+		Text: "A rule or a token has ended and has no effect, or peers refuse a certificate.",
 		Mend: "Set a later date, or remove it.",
 		Bad:  "rules: [{name: few, match: {service: Arith}, expires: 2020-01-01T00:00:00Z, rateLimit: {rate: 5}}]",
 		Good: "rules: [{name: few, match: {service: Arith}, expires: 2190-01-01T00:00:00Z, rateLimit: {rate: 5}}]",

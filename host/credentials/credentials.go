@@ -10,6 +10,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
+	"github.com/easymicro/easymicro/config/lint"
 )
 
 // content returns the file of a field as it was when the set was read. The error is config.Problems.
@@ -128,9 +129,8 @@ func (e *KeptError) Unwrap() error { return e.problems }
 func (e *KeptError) Warnings() config.Problems {
 	var warnings config.Problems
 	for _, p := range e.problems {
-		p.Warning = true
 		p.Message += ": the previous content stays in use"
-		warnings = append(warnings, p)
+		warnings = append(warnings, p.Coded(lint.StandIn))
 	}
 	return warnings
 }
