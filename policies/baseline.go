@@ -198,7 +198,7 @@ func closeBreakers(st *store, which func(breakerKey, *limit.Breaker) bool) {
 	}
 	st.mu.Unlock()
 	for _, b := range list {
-		b.Close("the edit under which it opened was rolled back")
+		b.Reset("the edit under which it opened was rolled back")
 		b.Notify()
 	}
 }
@@ -248,7 +248,7 @@ func (b *Baseline) Intended(label string, kind config.Kind, t Target, c *Call) b
 	if r == nil {
 		return false
 	}
-	if r.config.AutoRollback == config.RollbackOff {
+	if r.config.AutoRollback == config.RollbackOff || kind == config.KindCircuitBreaker && r.store.holds.Load() != nil {
 		return true
 	}
 	alone := func(n netip.Prefix) bool { return n.IsSingleIP() && n.Contains(c.Peer.Unmap()) }

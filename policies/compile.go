@@ -64,6 +64,11 @@ func compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options, b
 	if o.OnTransition != nil {
 		s.changes = append(s.changes, func() { s.sink.notify.Store(&o.OnTransition) })
 	}
+	for _, r := range s.rules {
+		if holds := holdsOf(o.Holds, r.name); r.breaker != nil && (holds != nil || r.store.holds.Load() != nil) {
+			s.changes = append(s.changes, func() { r.store.hold(holds) })
+		}
+	}
 	s.changes = append(s.changes, func() { s.pool.OnChange(s.endpointsChanged) })
 	for t, rules := range matching {
 		s.guards[t] = s.compile(&subject{target: t, counted: t}, rules)

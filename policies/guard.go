@@ -175,7 +175,7 @@ func (g *Guard) askBreakers(enforced, shadow *entry, c *Call, t *Ticket, closed 
 			e.counts.Allow.Add(1)
 			t.admissions.Add(which, a, e.health)
 		case e.countRefusal(c, e.rule.enforcedFor(c), config.KindCircuitBreaker, code.Unavailable, code.ReasonBreakerOpen):
-			return e.rule.RefuseOpen(left)
+			return e.rule.RefuseOpen(e.breaker, "", left)
 		}
 	}
 	return nil

@@ -66,6 +66,9 @@ type Options struct {
 	// Restore has the tokens and the breakers that the rules of an earlier snapshot would have by now; nil: those of prev stay.
 	Restore *Baseline
 
+	// Holds keep breakers open or closed.
+	Holds []BreakerHold
+
 	// Allowed are names and globs of the services that Remote can be true for, and of the upstreams that can be called then;
 	// nil: any. Unmatched warns of rules for others.
 	Allowed []string

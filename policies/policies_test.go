@@ -99,6 +99,7 @@ func compile(rules []config.Rule, targets []policies.Target, prev *policies.Snap
 
 // chain compiles one set of rules after the other, as edits do.
 type chain struct {
+	holds []policies.BreakerHold // of the next edit
 	t        *testing.T
 	now      *policies.Snapshot
 	revision int
@@ -123,7 +124,7 @@ func (c *chain) edit(rules ...config.Rule) *chain {
 	c.t.Helper()
 	c.revision++
 	next, err := compile(rules, targets, c.now, policies.Options{
-		Host: "orders-7", Revision: c.revision,
+		Host: "orders-7", Revision: c.revision, Holds: c.holds,
 		OnTransition: func(t policies.Transition) {
 			c.mu.Lock()
 			c.told = append(c.told, t)

@@ -194,7 +194,7 @@ func (v *reservation) cancel(c *Call, open *openBreaker) error {
 		return v.limited.refuse(c)
 	case open != nil:
 		open.entry.counts.Reject.Add(1)
-		return open.entry.rule.RefuseOpen(open.left)
+		return open.entry.rule.RefuseOpen(open.entry.breaker, "", open.left)
 	}
 	for i := range v.permits.n {
 		if p := v.permits.at(i); p.enforced && p.state == limit.RoomNone {

@@ -199,11 +199,18 @@ func fewWords(words []string) string {
 func breakerText(b namedBreaker) string {
 	switch s := b.Stats(); s.State {
 	case limit.StateOpen:
+		if s.Held != nil {
+			return fmt.Sprintf("open since %s, kept open until %s: %s", s.Since.UTC().Format(time.RFC3339), s.Held.Until.UTC().Format(time.RFC3339), s.Held.Cause)
+		}
 		return fmt.Sprintf("open since %s, next probe in %s: %s", s.Since.UTC().Format(time.RFC3339), limit.RoundUp(s.OpenFor), s.Cause)
 	case limit.StateHalfOpen:
 		return "half-open, opened by: " + s.Cause
 	default:
-		return fmt.Sprintf("closed, %d of %d calls failed", s.Failures, s.Calls)
+		text := fmt.Sprintf("closed, %d of %d calls failed", s.Failures, s.Calls)
+		if s.Held != nil {
+			text += fmt.Sprintf(", kept closed until %s: %s", s.Held.Until.UTC().Format(time.RFC3339), s.Held.Cause)
+		}
+		return text
 	}
 }
 

@@ -282,11 +282,22 @@ func (s *Snapshot) Breakers() (list []BreakerStats) {
 			continue
 		}
 		for _, b := range r.store.breakersOf(&r.added, nil) {
-			n := b.Stats()
-			list = append(list, BreakerStats{r.name, r.mode, b.upstream, b.Name(), n.State, n.Since, n.OpenFor, n.Cause, n.Transitions})
+			list = append(list, breakerStats(r, b))
 		}
 	}
 	return list
+}
+
+// ResetBreakers closes the breakers of a rule that which selects by their target, for a reason, and has them forget what they have
+// counted, unless they are held.
+func (s *Snapshot) ResetBreakers(rule, why string, which func(target string) bool) {
+	r := s.byName[rule]
+	for _, b := range r.store.breakersOf(&r.added, nil) {
+		if which(b.Name()) {
+			b.Reset(why)
+			b.Notify()
+		}
+	}
 }
 
 // Outliers returns the endpoints under outlier detection of all rules that are neither off nor broken.

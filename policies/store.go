@@ -18,7 +18,8 @@ import (
 type store struct {
 	sink  *sink
 	pool  *client.Pool
-	owner atomic.Pointer[spec] // the rule of the snapshot in force
+	owner atomic.Pointer[spec]          // the rule of the snapshot in force
+	holds atomic.Pointer[[]BreakerHold] // of its breakers; nil: none
 
 	mu sync.Mutex
 	methods
@@ -27,22 +28,6 @@ type store struct {
 	endpoints map[string]*limit.PerEndpoint[*limit.Breaker] // by upstream
 	outliers  map[string]*limit.Outliers
 	budgets   map[string]*limit.Budget
-}
-
-// methods is the state of the methods under a rule.
-type methods struct {
-	counters map[counterKey]*limit.Counter
-	breakers map[breakerKey]*limit.Breaker // of scope method and upstream
-}
-
-type counterKey struct {
-	kind   config.Kind
-	target Target
-}
-
-type breakerKey struct {
-	scope, upstream string
-	target          Target
 }
 
 // newStore returns the store of a rule without a predecessor.
@@ -144,25 +129,6 @@ func (st *store) add(m *methods) {
 	*m = methods{}
 }
 
-// grow returns the value of a key, or, if the map is full, of another one.
-func grow[K comparable, V any](m *map[K]V, maximum int, key, other K, create func(K) V) V { //nolint:gocritic // a nil map is made
-	if v, ok := (*m)[key]; ok {
-		return v
-	}
-	if len(*m) >= maximum {
-		key = other
-		if v, ok := (*m)[key]; ok {
-			return v
-		}
-	}
-	if *m == nil {
-		*m = make(map[K]V)
-	}
-	v := create(key)
-	(*m)[key] = v
-	return v
-}
-
 // counter returns the counter of a kind for a method, which all upstreams share.
 func (st *store) counter(added *methods, kind config.Kind, t Target) *limit.Counter {
 	st.mu.Lock()
@@ -198,8 +164,32 @@ func (st *store) settings(r *spec) *limit.BreakerSettings {
 }
 
 func (st *store) newBreaker(settings *limit.BreakerSettings, upstream, name string) *limit.Breaker {
-	return limit.NewBreaker(name, settings,
+	b := limit.NewBreaker(name, settings,
 		st.notify(config.KindCircuitBreaker, upstream, func(limit.Event) string { return name }))
+	b.Hold(holdOf(st.holds.Load(), name))
+	return b
+}
+
+// hold keeps the breakers of the rule open or closed, also those made later; nil: no longer.
+func (st *store) hold(list []BreakerHold) {
+	holds := &list
+	if list == nil {
+		holds = nil
+	}
+	st.holds.Store(holds)
+	var all []*limit.Breaker
+	st.mu.Lock()
+	for _, b := range st.breakers {
+		all = append(all, b)
+	}
+	for _, of := range st.endpoints {
+		of.Each(func(b *limit.Breaker) { all = append(all, b) })
+	}
+	st.mu.Unlock()
+	for _, b := range all {
+		b.Hold(holdOf(holds, b.Name()))
+		b.Notify()
+	}
 }
 
 // breaker returns the breaker of a method or of an upstream. Methods beyond the bound share one: for each upstream if the
@@ -279,15 +269,6 @@ func (st *store) keep(c client.Change) {
 	if outliers != nil {
 		outliers.Endpoints.Drop(drops(sharedOutliers))
 	}
-}
-
-// ownOrShared returns the state of an upstream, or the one that all upstreams beyond the bound share. An upstream named Other
-// has no state of its own.
-func ownOrShared[T any](m map[string]T, upstream string) (of T, shared bool) {
-	if own, ok := m[upstream]; ok && upstream != Other {
-		return own, false
-	}
-	return m[Other], true
 }
 
 // forget drops the state of an upstream, except for its counters and what it shares with others.
@@ -387,10 +368,4 @@ func (st *store) retries(upstream string) (calls, retries int) {
 		}
 	}
 	return calls, retries
-}
-
-// namedBreaker is a breaker with its upstream.
-type namedBreaker struct {
-	*limit.Breaker
-	upstream string
 }

@@ -128,6 +128,16 @@ type BreakerStats struct {
 	OpenFor     time.Duration     `json:"-"`                     // remaining time until it half-opens
 	Cause       string            `json:"cause,omitempty"`       // of the last opening
 	Transitions map[string]uint64 `json:"transitions,omitempty"` // by resulting state
+
+	OpenUntil   time.Time `json:"open_until,omitzero"`
+	HeldUntil   time.Time `json:"held_until,omitzero"` // it is kept open or closed until then
+	HeldBy      string    `json:"held_by,omitempty"`
+	Calls       int       `json:"calls,omitempty"`    // that ended, in the window or, unless it is closed, as probes
+	Failures    int       `json:"failures,omitempty"` // of these, slow calls included
+	Probing     int       `json:"probing,omitempty"`  // probes in flight
+	Probes      int       `json:"probes,omitempty"`   // that have to succeed to close it
+	Outcomes    []string  `json:"outcomes,omitempty"` // of the last calls, the oldest first: ok, failed or slow
+	LastFailure string    `json:"last_failure,omitempty"`
 }
 
 // OutlierStats is the state of one endpoint under outlier detection.

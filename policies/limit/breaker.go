@@ -20,6 +20,7 @@ type Breaker struct {
 	core      atomic.Pointer[breakerCore]
 	openUntil atomic.Int64 // since epoch; 0: not open
 	phase     atomic.Int32
+	held      atomic.Pointer[Hold] // written with mu held
 
 	mu          sync.Mutex // taken inside the locks of the core, never around them
 	since       time.Time  // of the phase
@@ -162,8 +163,7 @@ func (b *Breaker) SetSettings(r *BreakerSettings) {
 		b.settings.Store(r)
 		return
 	}
-	closed, tripped := newBreakerCore(b, r), newBreakerCore(b, r)
-	tripped.trip()
+	closed, tripped := newBreakerCore(b, r), newTrippedCore(b, r)
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.settings.Store(r)
@@ -172,22 +172,77 @@ func (b *Breaker) SetSettings(r *BreakerSettings) {
 		return
 	}
 	b.core.Store(tripped)
-	if h := b.openUntil.Load(); h != 0 && r.OpenTimeout != old.OpenTimeout {
+	if h := b.openUntil.Load(); h != 0 && r.OpenTimeout != old.OpenTimeout && b.Held() == nil {
 		b.openUntil.Store(max(min(h, int64(b.opened.Sub(b.epoch)+jitter(r.OpenTimeout))), 1))
 	}
 }
 
-// Close closes the breaker for a reason, and forgets what it has counted. The caller calls Notify once it holds no lock.
-func (b *Breaker) Close(why string) {
+// Reset closes the breaker for a reason, and forgets what it has counted, unless it is held. The caller calls Notify once it holds
+// no lock.
+func (b *Breaker) Reset(why string) {
 	fresh := newBreakerCore(b, b.settings.Load())
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	if b.phase.Load() == phaseClosed {
-		return
+	if b.Held() == nil {
+		b.close(fresh, why)
 	}
+}
+
+// close closes the breaker, with mu held.
+func (b *Breaker) close(fresh *breakerCore, why string) {
 	b.core.Store(fresh)
 	b.openUntil.Store(0)
-	b.record(phaseClosed, why)
+	if b.phase.Load() != phaseClosed {
+		b.record(phaseClosed, why)
+	}
+}
+
+// Hold keeps a breaker open or closed, whatever becomes of the calls.
+type Hold struct {
+	Open  bool
+	Until time.Time
+	Cause string
+}
+
+// Held returns the hold in force; nil: none.
+func (b *Breaker) Held() *Hold {
+	if h := b.held.Load(); h != nil && time.Now().Before(h.Until) {
+		return h
+	}
+	return nil
+}
+
+// Hold replaces the hold of the breaker, which also ends in time; nil ends it now. A breaker that was held open is half-open then. The
+// caller calls Notify once it holds no lock.
+func (b *Breaker) Hold(h *Hold) {
+	was := b.held.Load()
+	if was == h || was != nil && h != nil && *was == *h {
+		return
+	}
+	s := b.settings.Load()
+	closed, tripped := newBreakerCore(b, s), newTrippedCore(b, s)
+	old := b.core.Load()
+	closed.remember(old)
+	tripped.remember(old)
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	b.held.Store(h)
+	switch {
+	case h == nil:
+		if was.Open && b.openUntil.Load() != 0 {
+			b.openUntil.Store(1) // it has passed
+		}
+	case h.Open:
+		now := time.Now()
+		b.core.Store(tripped)
+		b.opened, b.cause = now, h.Cause
+		b.openUntil.Store(max(int64(now.Sub(b.epoch)+h.Until.Sub(now)), 1))
+		if b.phase.Load() != phaseOpen {
+			b.record(phaseOpen, h.Cause)
+		}
+	case b.phase.Load() != phaseClosed:
+		b.close(closed, h.Cause)
+	}
 }
 
 // CopyPhase makes b, which is new, open or half-open if o is.
@@ -198,8 +253,7 @@ func (b *Breaker) CopyPhase(o *Breaker) {
 	if phase == phaseClosed {
 		return
 	}
-	tripped := newBreakerCore(b, b.settings.Load())
-	tripped.trip()
+	tripped := newTrippedCore(b, b.settings.Load())
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.core.Store(tripped)
@@ -220,18 +274,26 @@ type BreakerStats struct {
 	OpenFor     time.Duration     // remaining time until it half-opens
 	Cause       string            // of the last opening
 	Transitions map[string]uint64 // by resulting state
-	Calls       int               // that ended, in the window
+	Calls       int               // that ended, in the window or, unless it is closed, as probes
 	Failures    int               // of these
+	Probing     int               // probes in flight
+	Probes      int               // in a row that close it
+	Last        []string          // outcomes of the last calls, the oldest first: ok, failed or slow
+	LastFailure string
+	Held        *Hold
 }
 
 // Stats returns the state of the breaker.
 func (b *Breaker) Stats() BreakerStats {
-	n := b.core.Load().counts() // its locks are never taken inside ours
+	c := b.core.Load()
+	n := c.counts() // its locks are never taken inside ours
+	s := BreakerStats{Transitions: make(map[string]uint64, len(phaseNames)), Calls: int(n.TotalSuccesses + n.TotalFailures), Failures: int(n.TotalFailures)}
+	s.Last, s.LastFailure = c.lastOutcomes()
 	b.mu.Lock()
 	defer b.mu.Unlock()
-	s := BreakerStats{
-		State: phaseNames[b.phase.Load()], Since: b.since, Cause: b.cause, Transitions: make(map[string]uint64, len(phaseNames)),
-		Calls: int(n.TotalSuccesses + n.TotalFailures), Failures: int(n.TotalFailures),
+	s.State, s.Since, s.Cause, s.Held = phaseNames[b.phase.Load()], b.since, b.cause, b.Held()
+	if s.State != StateClosed {
+		s.Probing, s.Probes = int(n.Requests)-s.Calls-int(n.TotalExclusions), b.settings.Load().HalfOpenRequests
 	}
 	if h := b.openUntil.Load(); h != 0 {
 		s.OpenFor = time.Duration(h) - time.Since(b.epoch)

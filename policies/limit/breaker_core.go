@@ -19,7 +19,21 @@ type breakerCore struct {
 	cause       string  // why it opens
 	slow        *window // with SlowCallRate
 	tripping    bool
+
+	outcomes uint32 // of the last calls, the last in the lowest bits
+	failure  error  // the last one, whatever the state
 }
+
+// Outcomes of calls as breakerCore.outcomes has them.
+const (
+	outcomeOK = 1 + iota
+	outcomeFailed
+	outcomeSlow
+
+	outcomeBits = 2
+)
+
+var outcomeNames = [...]string{outcomeOK: "ok", outcomeFailed: "failed", outcomeSlow: "slow"}
 
 func newBreakerCore(b *Breaker, r *BreakerSettings) *breakerCore {
 	c := &breakerCore{breaker: b}
@@ -59,14 +73,41 @@ func (c *breakerCore) counts() gobreaker.Counts {
 	return c.gobreaker.Counts()
 }
 
-// trip opens a new core before it is shared.
-func (c *breakerCore) trip() {
+// newTrippedCore returns a core that is open.
+func newTrippedCore(b *Breaker, r *BreakerSettings) *breakerCore {
+	c := newBreakerCore(b, r)
 	c.tripping = true
 	if done, err := c.gobreaker.Allow(); err == nil {
 		done(ErrProbeTimeout)
 	}
-	c.tripping, c.consecutive, c.last = false, 0, nil
+	c.tripping, c.consecutive, c.last, c.outcomes, c.failure = false, 0, nil, 0, nil
+	return c
 }
+
+// lastOutcomes returns the outcomes of the last calls, the oldest first, and the last failure.
+func (c *breakerCore) lastOutcomes() (list []string, failure string) {
+	c.mu.Lock()
+	last, err := c.outcomes, c.failure
+	c.mu.Unlock()
+	for shift := 32 - outcomeBits; shift >= 0; shift -= outcomeBits {
+		if o := last >> shift & (1<<outcomeBits - 1); o != 0 {
+			list = append(list, outcomeNames[o])
+		}
+	}
+	if err != nil {
+		failure = describe(err)
+	}
+	return list, failure
+}
+
+// remember takes over what another core shows of the last calls.
+func (c *breakerCore) remember(o *breakerCore) {
+	o.mu.Lock()
+	defer o.mu.Unlock()
+	c.outcomes, c.failure = o.outcomes, o.failure
+}
+
+func (c *breakerCore) note(outcome uint32) { c.outcomes = c.outcomes<<outcomeBits | outcome }
 
 func (c *breakerCore) isSuccessful(err error) bool {
 	r := c.breaker.settings.Load()
@@ -77,12 +118,18 @@ func (c *breakerCore) isSuccessful(err error) bool {
 		return false
 	}
 	slow, failed := err == errSlow, isFailure(err) //nolint:errorlint // our own sentinel, never wrapped
-	if failed {
+	switch {
+	case failed:
+		c.note(outcomeFailed)
 		c.consecutive++
-		c.last = err
+		c.last, c.failure = err, err
 		var s *slowError
 		slow = errors.As(err, &s)
-	} else {
+	case slow:
+		c.note(outcomeSlow)
+		c.consecutive = 0
+	default:
+		c.note(outcomeOK)
 		c.consecutive = 0
 	}
 	if r.SlowCallRate > 0 {
@@ -98,6 +145,9 @@ func (c *breakerCore) isSuccessful(err error) bool {
 func (c *breakerCore) readyToTrip(n gobreaker.Counts) bool {
 	if c.tripping {
 		return true
+	}
+	if h := c.breaker.Held(); h != nil && !h.Open {
+		return false
 	}
 	r := c.breaker.settings.Load()
 	// Requests would include the calls in flight.

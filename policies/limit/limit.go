@@ -46,9 +46,14 @@ func (o *Origin) Refuse(c code.Code, reason, what string, retryAfter time.Durati
 	return code.Refuse(c, reason, what, o.Rule, o.Host, RoundUp(retryAfter))
 }
 
-// RefuseOpen returns the error of an open breaker.
-func (o *Origin) RefuseOpen(left time.Duration) error {
-	return o.Refuse(code.Unavailable, code.ReasonBreakerOpen, "circuit breaker open", left)
+// RefuseOpen returns the error of an open breaker. of says for what it is open, unless that is the call.
+func (o *Origin) RefuseOpen(b *Breaker, of string, left time.Duration) error {
+	what := "circuit breaker open" + of
+	if h := b.Held(); h != nil && h.Open {
+		what += " (by an operator)"
+		left = min(left, b.settings.Load().OpenTimeout) // it may be closed before the end
+	}
+	return o.Refuse(code.Unavailable, code.ReasonBreakerOpen, what, left)
 }
 
 // RefuseEnded returns the error of a call that ended while it waited.

@@ -38,7 +38,8 @@ type attempt struct {
 	excludedTried   bool // endpoints were refused because the call uses them or tried them before
 	excludedEjected bool
 	open            *Breaker
-	openFor         time.Duration // the shortest time of the open breakers
+	openBy          *limit.Breaker // of open, the one that is open for the shortest time
+	openFor         time.Duration
 }
 
 // run makes the attempt.
@@ -100,7 +101,7 @@ func (a *attempt) admit(which int) error {
 		c.Counts.Allow.Add(1)
 		a.admissions.Add(which, admission, c.Health)
 	case a.flight.refuses(which):
-		return c.RefuseOpen(left)
+		return c.RefuseOpen(c.Shared, "", left)
 	}
 	return nil
 }
@@ -134,8 +135,7 @@ func (a *attempt) send(ctx context.Context) outcome {
 		case a.excludedEjected && a.level < includeEjected:
 			a.level = includeEjected
 		case a.open != nil && len(a.attempted) == 0:
-			return outcome{refused: true, err: a.open.Refuse(code.Unavailable, code.ReasonBreakerOpen,
-				"circuit breaker open for all endpoints of "+f.Call.Upstream(), a.openFor)}
+			return outcome{refused: true, err: a.open.RefuseOpen(a.openBy, " for all endpoints of "+f.Call.Upstream(), a.openFor)}
 		default:
 			return outcome{err: err}
 		}
@@ -145,7 +145,7 @@ func (a *attempt) send(ctx context.Context) outcome {
 
 // nextRound prepares for asking once more about the endpoints that were not tried.
 func (a *attempt) nextRound() {
-	a.earlierRounds, a.excludedTried, a.excludedEjected, a.open, a.openFor = len(a.attempted), false, false, nil, 0
+	a.earlierRounds, a.excludedTried, a.excludedEjected, a.open, a.openBy, a.openFor = len(a.attempted), false, false, nil, nil, 0
 }
 
 // asked reports whether the client has asked about an endpoint.
@@ -321,7 +321,7 @@ func (a *attempt) askBreakers(u *use) bool {
 		refused, left := false, time.Duration(0)
 		if c.Contain(limit.AtAsk, func() { refused, left = a.refused(u, which) }) && refused {
 			if a.open == nil || left < a.openFor {
-				a.open, a.openFor = c.Breaker, left
+				a.open, a.openBy, a.openFor = c.Breaker, c.Endpoints.Of(u.address), left
 			}
 			return false
 		}
