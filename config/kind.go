@@ -116,3 +116,14 @@ func orList(words []string) string {
 	last := len(words) - 1
 	return strings.Join(words[:last], ", ") + " or " + words[last]
 }
+
+// Bypassable returns the names of the kinds that can be taken out of force for a while: all but access, which decides who may call.
+func Bypassable() []string {
+	var names []string
+	for _, k := range Kinds() {
+		if k != KindAccess {
+			names = append(names, string(k))
+		}
+	}
+	return names
+}

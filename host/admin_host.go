@@ -11,6 +11,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/listen"
+	"github.com/easymicro/easymicro/host/state"
 	"github.com/easymicro/easymicro/host/view"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
@@ -221,6 +222,33 @@ func (a *adminHost) overridden(r *admin.OverrideResult, err error, help string) 
 // Overrides returns the overrides in force.
 func (a *adminHost) Overrides(context.Context) ([]admin.Override, error) {
 	return a.current.Load().overrides, nil
+}
+
+// Breakers returns the breakers that a name stands for, or all of them.
+func (a *adminHost) Breakers(_ context.Context, name string) ([]admin.Breaker, error) {
+	known := breakers{a.current.Load()}
+	if name == "" {
+		return known.all(), nil
+	}
+	f, err := known.find(name)
+	if err != nil {
+		return nil, err
+	}
+	return f.list, nil
+}
+
+// ResetBreaker closes the breakers that a name stands for.
+func (a *adminHost) ResetBreaker(_ context.Context, name, who, why string) ([]admin.Breaker, error) {
+	g := a.current.Load()
+	list, err := breakers{g}.reset(name, commandCause(who, why))
+	if err != nil {
+		return nil, err
+	}
+	a.log.Info("breaker reset", "name", name, "who", who, "why", why)
+	a.applier.memory.audit(state.AuditEntry{
+		At: time.Now(), Action: "breaker reset " + name, Who: who, Why: why, Revision: g.revision, Hash: g.set.Hash, Result: ResultUnchanged,
+	})
+	return list, nil
 }
 
 // Confirm keeps the revision that would be undone.

@@ -167,6 +167,8 @@ func (i *incidents) describe(x *admin.Override, q *admin.OverrideRequest) error 
 		x.Name, x.Target, x.Field, x.Value = overrideName(q.Rule, q.Field), q.Rule, q.Field, q.Value
 		x.Text = fmt.Sprintf("sets %s of %s to %s", q.Field, q.Rule, q.Value)
 		return nil
+	case admin.ActionBreaker:
+		return breakers{i.current.Load()}.hold(x, q)
 	case admin.ActionBypass:
 		kind := config.Kind(q.Kind)
 		switch {
@@ -174,10 +176,10 @@ func (i *incidents) describe(x *admin.Override, q *admin.OverrideRequest) error 
 			return admin.Errorf(admin.CodeBadRequest, "access cannot be bypassed").WithHelp("it decides who may call")
 		case !slices.Contains(config.Kinds(), kind):
 			e := admin.Errorf(admin.CodeBadRequest, "unknown kind of rule %q", q.Kind)
-			if meant := config.Suggest(q.Kind, bypassable()); meant != "" {
+			if meant := config.Suggest(q.Kind, config.Bypassable()); meant != "" {
 				return e.WithHelp("did you mean %s?", meant)
 			}
-			return e.WithHelp("known: %s", strings.Join(bypassable(), ", "))
+			return e.WithHelp("known: %s", strings.Join(config.Bypassable(), ", "))
 		}
 		x.Name, x.Kind, x.Text = overrideName(q.Action, q.Kind), q.Kind, "takes "+q.Kind+" of all rules out of force"
 		return nil
@@ -188,17 +190,6 @@ func (i *incidents) describe(x *admin.Override, q *admin.OverrideRequest) error 
 			WithHelp("change that rule, or its values by easymicro override %s FIELD=VALUE", x.Name)
 	}
 	return err
-}
-
-// bypassable returns the kinds of rules that can be bypassed.
-func bypassable() []string {
-	var names []string
-	for _, k := range config.Kinds() {
-		if k != config.KindAccess {
-			names = append(names, string(k))
-		}
-	}
-	return names
 }
 
 // describeRule completes a limit or a block.

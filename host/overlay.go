@@ -64,8 +64,15 @@ func (o overlay) on(set *config.Set, now time.Time) (overlaid, error) {
 			bypasses = append(bypasses, *x)
 			continue
 		}
-		if x.Target != "" && set.Rule(x.Target) == nil {
+		r := set.Rule(x.Target)
+		if x.Target != "" && r == nil {
 			v.warn("the override %s has no effect: no rule is named %s", x.Name, x.Target)
+			continue
+		}
+		if x.Action == admin.ActionBreaker {
+			if r.CircuitBreaker == nil {
+				v.warn("the override %s has no effect: %s has no circuitBreaker", x.Name, x.Target)
+			}
 			continue
 		}
 		if err := changed.add(x); err != nil {
@@ -142,6 +149,9 @@ func (o overlay) concerning(e *admin.Explanation) (list []admin.Override) {
 	concerns := func(x admin.Override) bool {
 		return slices.ContainsFunc(e.Kinds, func(k policies.KindExplanation) bool {
 			named := func(rule string) bool { return rule == x.Name || rule == x.Target }
+			if x.Breaker != "" && e.Upstream == "" && x.Breaker != e.Service+"/"+e.Method {
+				return false
+			}
 			return string(k.Kind) == x.Kind ||
 				slices.ContainsFunc(k.Applies, func(r policies.AppliedRule) bool { return named(r.Rule) }) ||
 				slices.ContainsFunc(k.Losers, func(r policies.LosingRule) bool { return x.Rule == "" && named(r.Rule) })
@@ -150,6 +160,34 @@ func (o overlay) concerning(e *admin.Explanation) (list []admin.Override) {
 	for _, x := range o {
 		if concerns(x) {
 			list = append(list, x)
+		}
+	}
+	return list
+}
+
+// breaker returns the override that keeps a breaker open or closed; nil: none.
+func (o overlay) breaker(rule, target string) *admin.Override {
+	var all *admin.Override
+	for i := range o {
+		switch x := &o[i]; {
+		case x.Action != admin.ActionBreaker || x.Target != rule:
+		case x.Breaker == target:
+			return x
+		case x.Breaker == "":
+			all = x
+		}
+	}
+	return all
+}
+
+// holds returns the breakers that the overrides keep open or closed.
+func (o overlay) holds() []policies.BreakerHold {
+	var list []policies.BreakerHold
+	for i := range o {
+		if x := &o[i]; x.Action == admin.ActionBreaker {
+			list = append(list, policies.BreakerHold{
+				Rule: x.Target, Target: x.Breaker, Open: x.State == admin.BreakerOpen, Until: x.Until, Cause: commandCause(x.Who, x.Why),
+			})
 		}
 	}
 	return list

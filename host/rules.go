@@ -36,7 +36,7 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	o := compileOptions(next.set, p.name)
 	o.Revision, o.OnTransition, o.Pool = next.revision, p.logTransition, p.pool
 	o.OnBroken = func(b policies.Broken) { p.ruleBroke(next, &b) }
-	o.Restore = next.restores
+	o.Restore, o.Holds = next.restores, next.overrides.holds()
 	if p.fault != nil {
 		p.fault(&o)
 	}

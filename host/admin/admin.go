@@ -4,9 +4,9 @@
 // Paths; Client has a method for each, with its parameters and its response:
 //
 //	GET   /livez /readyz /healthz /metrics
-//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /top /override /diff /config
+//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /top /override /breakers /diff /config
 //	POST  /api/v1/reload /diff /apply /rollback/N /confirm /drain /undrain
-//	      /limit /block /override /override/NAME/drop /bypass
+//	      /limit /block /override /override/NAME/drop /bypass /breakers/NAME/STATE
 package admin
 
 import (
@@ -55,10 +55,14 @@ type Host interface {
 	Apply(ctx context.Context, r ApplyRequest) (*Attempt, error)
 	Rollback(ctx context.Context, r RollbackRequest) (*Attempt, error)
 	Confirm(ctx context.Context, who string) (*Attempt, error)
-	// Override puts a rule, a value or a bypass in force until its end; Overrides returns those in force.
+	// Override puts a rule, a value or a bypass in force, or keeps breakers open or closed, until its end; Overrides returns those in force.
 	Override(ctx context.Context, r OverrideRequest) (*OverrideResult, error)
 	DropOverride(ctx context.Context, name, who string) (*OverrideResult, error)
 	Overrides(ctx context.Context) ([]Override, error)
+	// Breakers returns the breakers that a name stands for, or all of them; ResetBreaker closes them and has them forget what they
+	// have counted.
+	Breakers(ctx context.Context, name string) ([]Breaker, error)
+	ResetBreaker(ctx context.Context, name, who, why string) ([]Breaker, error)
 	// Checks returns the conditions of readiness; the host is ready when all are OK.
 	Checks(ctx context.Context) []Check
 	Metrics() http.Handler
@@ -96,7 +100,7 @@ type Options struct {
 // is set. If none is set, they accept only requests over loopback and unix sockets.
 func Handler(h Host, o Options) http.Handler {
 	a := &api{host: h, log: o.Logger}
-	health, guarded := a.healthRoutes(), slices.Concat(a.routes(), overrideRoutes(h), []route{a.metricsRoute(o.MetricsPath)})
+	health, guarded := a.healthRoutes(), slices.Concat(a.routes(), overrideRoutes(h), breakerRoutes(h), []route{a.metricsRoute(o.MetricsPath)})
 	inner := http.NewServeMux()
 	a.mount(inner, guarded)
 	inner.Handle("/", a.notFound(append(health, guarded...)))

@@ -94,6 +94,14 @@ func (h *told) Overrides(context.Context) ([]Override, error) {
 	return []Override{{Name: "limit.web"}}, h.err
 }
 
+func (h *told) Breakers(_ context.Context, name string) ([]Breaker, error) {
+	return []Breaker{{Name: name}}, h.err
+}
+
+func (h *told) ResetBreaker(_ context.Context, name, _, _ string) ([]Breaker, error) {
+	return []Breaker{{Name: name}}, h.err
+}
+
 func (h *told) Reload(_ context.Context, r ReloadRequest) (*Attempt, error) {
 	h.reload = r
 	return &Attempt{Number: 3, Result: "applied"}, h.err

@@ -171,10 +171,14 @@ func (c *Client) Rollback(ctx context.Context, q RollbackRequest) (*Attempt, err
 	return &r, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/rollback/" + strconv.Itoa(q.Revision), body: q, ifMatch: q.IfMatch}, &r)
 }
 
-// Override puts a rule, a value or a bypass in force until its end.
+// Override puts a rule, a value or a bypass in force, or keeps breakers open or closed, until its end.
 func (c *Client) Override(ctx context.Context, q OverrideRequest) (*OverrideResult, error) {
 	var r OverrideResult
-	return &r, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/" + q.Action, body: q}, &r)
+	path := "/api/v1/" + q.Action
+	if q.Action == ActionBreaker {
+		path = breakerPath(q.Breaker, q.State)
+	}
+	return &r, c.ask(ctx, request{method: http.MethodPost, path: path, body: q}, &r)
 }
 
 // DropOverride ends an override.
@@ -190,6 +194,21 @@ func (c *Client) Overrides(ctx context.Context) ([]Override, error) {
 		return nil, err
 	}
 	return answer.Overrides, nil
+}
+
+// Breakers returns the circuit breakers of the rules in force: all, or those that a name stands for, such as RULE or RULE/METHOD.
+func (c *Client) Breakers(ctx context.Context, name string) ([]Breaker, error) {
+	v := url.Values{}
+	if name != "" {
+		v.Set("name", name)
+	}
+	return list[Breaker](ctx, c, "breakers", v)
+}
+
+// ResetBreaker closes the breakers that a name stands for, and has them forget what they have counted.
+func (c *Client) ResetBreaker(ctx context.Context, name, message string) ([]Breaker, error) {
+	var answer struct{ Breakers []Breaker }
+	return answer.Breakers, c.ask(ctx, request{method: http.MethodPost, path: breakerPath(name, BreakerReset), body: resetRequest{message}}, &answer)
 }
 
 // Confirm keeps the revision that would be undone, and returns it.

@@ -23,7 +23,7 @@ func TestEveryPathAnswersItsMethodAndNoOther(t *testing.T) {
 		"/livez": "GET", "/readyz": "GET", "/healthz": "GET", "/metrics": "GET",
 		"/api/v1/status": "GET", "/api/v1/services": "GET", "/api/v1/rules": "GET",
 		"/api/v1/explain?service=Arith&method=Mul": "GET", "/api/v1/explain?rule=r": "GET",
-		"/api/v1/revisions": "GET", "/api/v1/revisions/1": "GET", "/api/v1/refusals": "GET", "/api/v1/top": "GET", "/api/v1/override/limit.web/drop": "POST", "/api/v1/diff": "GET POST", "/api/v1/reload": "POST",
+		"/api/v1/revisions": "GET", "/api/v1/revisions/1": "GET", "/api/v1/refusals": "GET", "/api/v1/top": "GET", "/api/v1/override/limit.web/drop": "POST", "/api/v1/breakers": "GET", "/api/v1/breakers/a%2Fb/reset": "POST", "/api/v1/diff": "GET POST", "/api/v1/reload": "POST",
 		"/api/v1/apply": "POST", "/api/v1/rollback/1": "POST", "/api/v1/confirm": "POST",
 		"/api/v1/config": "GET", "/api/v1/drain": "POST", "/api/v1/undrain": "POST",
 	}
@@ -68,6 +68,8 @@ func TestBadRequestsGetTheReasonAndTheRemedy(t *testing.T) {
 		{"GET /api/v1/top?method=Mul", 400, CodeBadRequest, `method: cannot read "Mul"`, "such as Arith.Mul"},
 		{"GET /api/v1/top?rows=0", 400, CodeBadRequest, `rows: cannot read "0"`, "from 1 to 1000"},
 		{"POST /api/v1/limit", 400, CodeBadRequest, `for_seconds: cannot read "0"`, "from 1 to 604800"},
+		{"POST /api/v1/breakers/r/open", 400, CodeBadRequest, `for_seconds: cannot read "0"`, "from 1 to 604800"},
+		{"POST /api/v1/breakers/r/opened", 404, CodeNotFound, `a breaker cannot be "opened"`, "want open, closed or reset"},
 		{"GET /api/v1/block", 405, CodeMethodNotAllowed, "GET", "use POST"},
 		{"GET /api/v1/revisions/0", 400, CodeBadRequest, `cannot read "0"`, "such as 42"},
 		{"GET /api/v1/revisions/latest", 400, CodeBadRequest, `cannot read "latest"`, "such as 42"},

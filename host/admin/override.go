@@ -19,12 +19,13 @@ const (
 	ActionBlock    = "block"
 	ActionOverride = "override"
 	ActionBypass   = "bypass"
+	ActionBreaker  = "breaker"
 )
 
 // MaxOverride is the longest time of an override.
 const MaxOverride = 7 * 24 * time.Hour
 
-// OverrideRequest is a request for a rule, a value or a bypass that ends by itself. An override of the same name is replaced.
+// OverrideRequest is a request for a rule, a value, a bypass or the state of breakers that ends by itself. An override of the same name is replaced.
 type OverrideRequest struct {
 	Action  string  `json:"-"`
 	Method  string  `json:"method,omitempty"` // limit, block: SERVICE.METHOD, SERVICE.* or *
@@ -35,13 +36,15 @@ type OverrideRequest struct {
 	Field   string  `json:"field,omitempty"`  // override: such as rateLimit.rate
 	Value   string  `json:"value,omitempty"`  // override: YAML
 	Kind    string  `json:"kind,omitempty"`   // bypass
+	Breaker string  `json:"-"`                // breaker: RULE, RULE/METHOD, RULE/ENDPOINT or RULE/UPSTREAM
+	State   string  `json:"-"`                // breaker: BreakerOpen or BreakerClosed
 	For     Seconds `json:"for_seconds"`
 	Message string  `json:"message,omitempty"`
 
 	Who string `json:"-"` // the address or the name of the client
 }
 
-// Override is a rule, a value or a bypass in force in addition to the files, until its end. Edits of the files do not change it,
+// Override is a rule, a value, a bypass or the state of breakers in force in addition to the files, until its end. Edits of the files do not change it,
 // unless they add a rule of its name or are not valid with it.
 type Override struct {
 	Name   string    `json:"name"`
@@ -52,11 +55,13 @@ type Override struct {
 	Who    string    `json:"who,omitempty"`
 	Why    string    `json:"why,omitempty"`
 
-	Rule   string `json:"rule,omitempty"`   // limit, block: the rule, in YAML, as it may be put in a policy file
-	Target string `json:"target,omitempty"` // override: the name of the rule
-	Field  string `json:"field,omitempty"`
-	Value  string `json:"value,omitempty"`
-	Kind   string `json:"kind,omitempty"` // bypass
+	Rule    string `json:"rule,omitempty"`   // limit, block: the rule, in YAML, as it may be put in a policy file
+	Target  string `json:"target,omitempty"` // override, breaker: the name of the rule
+	Field   string `json:"field,omitempty"`
+	Value   string `json:"value,omitempty"`
+	Kind    string `json:"kind,omitempty"`    // bypass
+	Breaker string `json:"breaker,omitempty"` // breaker: the target as BreakerStats has it; empty: all breakers of the rule
+	State   string `json:"state,omitempty"`   // breaker: open or closed
 }
 
 // OverrideResult is an override that was put in force or dropped, with the revision that did it.
@@ -90,16 +95,21 @@ func overrideRoutes(h Host) []route {
 // overrideBy serves requests for an action.
 func overrideBy(h Host, action string) func(r *http.Request, _ params) (any, error) {
 	return func(r *http.Request, _ params) (any, error) {
-		q := OverrideRequest{Action: action, Who: who(r)}
-		if err := readBody(r, &q); err != nil {
-			return nil, err
-		}
-		if d := time.Duration(q.For); d < time.Second || d > MaxOverride {
-			return nil, badValue("for_seconds", strconv.FormatFloat(d.Seconds(), 'f', -1, 64), fmt.Sprintf("from 1 to %.0f", MaxOverride.Seconds()))
-		}
-		if action == ActionBlock && q.Caller == "" && q.Peer == "" {
-			return nil, Errorf(CodeBadRequest, "block needs caller or peer").WithHelp(`to refuse all callers, use caller "*"`)
-		}
-		return h.Override(r.Context(), q)
+		return putOverride(r, h, OverrideRequest{Action: action})
 	}
+}
+
+// putOverride puts an override in force, with what the body of a request says.
+func putOverride(r *http.Request, h Host, q OverrideRequest) (any, error) {
+	q.Who = who(r)
+	if err := readBody(r, &q); err != nil {
+		return nil, err
+	}
+	if d := time.Duration(q.For); d < time.Second || d > MaxOverride {
+		return nil, badValue("for_seconds", strconv.FormatFloat(d.Seconds(), 'f', -1, 64), fmt.Sprintf("from 1 to %.0f", MaxOverride.Seconds()))
+	}
+	if q.Action == ActionBlock && q.Caller == "" && q.Peer == "" {
+		return nil, Errorf(CodeBadRequest, "block needs caller or peer").WithHelp(`to refuse all callers, use caller "*"`)
+	}
+	return h.Override(r.Context(), q)
 }

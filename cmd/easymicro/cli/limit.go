@@ -95,12 +95,7 @@ easymicro limit.`,
 
 func newBypass(a *app) *cobra.Command {
 	c := &overrideCommand{app: a, q: admin.OverrideRequest{Action: admin.ActionBypass}}
-	var kinds []string
-	for _, k := range config.Kinds() {
-		if k != config.KindAccess {
-			kinds = append(kinds, string(k))
-		}
-	}
+	kinds := config.Bypassable()
 	cmd := &cobra.Command{
 		Use:   "bypass KIND",
 		Short: "Take a kind of rule out of force for a while",
@@ -126,8 +121,8 @@ func newOverride(a *app) *cobra.Command {
 		Short: "Change a value of a rule for a while; list and drop overrides",
 		Long: `override changes one value of a rule of the files, at once and until its end. FIELD is a field of the rule, such as
 rateLimit.rate or timeout; fields that are not written in the rule get the default that fits the new value. It ends by itself;
-everything else is as with easymicro limit. override list shows all overrides, those of limit, block and bypass included,
-and override drop ends them.`,
+everything else is as with easymicro limit. override list shows all overrides, those of limit, block, bypass and breaker
+included, and override drop ends them.`,
 		Example: `  easymicro override arith-mul rateLimit.rate=50 --for 15m
   easymicro override arith-mul mode=off -m "ticket 4711"
   easymicro override list`,
