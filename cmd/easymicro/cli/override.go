@@ -14,7 +14,7 @@ func newOverrideList(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "list",
 		Short: "Show the overrides in force",
-		Long:  `list shows what limit, block, override and bypass have put in force, until when, by whom and why.`,
+		Long:  `list shows what limit, block, override, bypass and breaker have put in force, until when, by whom and why.`,
 		Example: `  easymicro override list
   easymicro override list -o json | jq -r '.[].rule'`,
 		Args: noArgs,
@@ -42,7 +42,8 @@ func newOverrideDrop(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "drop NAME",
 		Short: "End an override now",
-		Long:  `drop ends an override of limit, block, override or bypass before its time. Its rule or value in the files is in force again.`,
+		Long:  `drop ends an override of limit, block, override, bypass or breaker before its time. Its rule or value in the files is in
+force again.`,
 		Example: `  easymicro override drop limit.partner-7.Arith.Mul
   easymicro override drop arith-mul.rateLimit.rate`,
 		Args:              argRange(1, 1, "one argument: the name of an override; easymicro override list shows them"),

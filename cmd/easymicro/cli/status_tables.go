@@ -235,15 +235,10 @@ func (t *statusTables) services(list []admin.ServiceStatus) {
 const modeShadow = "shadow"
 
 func (t *statusTables) breakers(list []policies.BreakerStats) {
-	colours := map[string]paint{"open": red, "half_open": yellow}
 	rows := [][]string{{"BREAKER", "UPSTREAM", "TARGET", "STATE", "MODE", "SINCE", "CAUSE"}}
 	shadow := slices.ContainsFunc(list, func(b policies.BreakerStats) bool { return b.Mode == modeShadow })
 	for _, b := range list {
-		state := strings.ReplaceAll(b.State, "_", "-")
-		if b.Mode != modeShadow {
-			state = t.paint(colours[b.State], state)
-		}
-		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), state, modeWhere(shadow, string(b.Mode)), ago(b.Since), orDash(b.Cause)})
+		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), breakerState(t.printer, &b), modeWhere(shadow, string(b.Mode)), ago(b.Since), orDash(b.Cause)})
 	}
 	t.section(withoutEmpty(rows, "UPSTREAM", "MODE"))
 }
