@@ -45,7 +45,9 @@ policies: {rules: [{name: out, match: {upstream: till}, circuitBreaker: {consecu
 	}
 	list, err := h.Admin.Breakers(t.Context(), "out")
 	must(t, err)
-	if len(list) != 2 || !slices.ContainsFunc(list, func(b admin.Breaker) bool { return strings.HasPrefix(b.Name, "out/") && strings.Contains(b.Name, tills[0].Address) }) {
+	if len(list) != 2 || !slices.ContainsFunc(list, func(b admin.Breaker) bool {
+		return strings.HasPrefix(b.Name, "out/") && strings.Contains(b.Name, tills[0].Address)
+	}) {
 		t.Fatalf("%+v", list)
 	}
 	holdBreaker(t, h, list[0].Name, admin.BreakerOpen)

@@ -99,7 +99,7 @@ func compile(rules []config.Rule, targets []policies.Target, prev *policies.Snap
 
 // chain compiles one set of rules after the other, as edits do.
 type chain struct {
-	holds []policies.BreakerHold // of the next edit
+	holds    []policies.BreakerHold // of the next edit
 	t        *testing.T
 	now      *policies.Snapshot
 	revision int

@@ -42,7 +42,7 @@ func newOverrideDrop(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "drop NAME",
 		Short: "End an override now",
-		Long:  `drop ends an override of limit, block, override, bypass or breaker before its time. Its rule or value in the files is in
+		Long: `drop ends an override of limit, block, override, bypass or breaker before its time. Its rule or value in the files is in
 force again.`,
 		Example: `  easymicro override drop limit.partner-7.Arith.Mul
   easymicro override drop arith-mul.rateLimit.rate`,
