@@ -129,6 +129,12 @@ func (a *adminHost) Top(_ context.Context, q admin.TopQuery) (*admin.Top, error)
 	return view.Top(a.flows, q, time.Now()), nil
 }
 
+// Shadow returns what rules in shadow would have refused.
+func (a *adminHost) Shadow(context.Context) (*admin.Shadow, error) {
+	rows, more := a.shadows.list(a.current.Load())
+	return &admin.Shadow{Rules: rows, More: more}, nil
+}
+
 // Reload reads the files again.
 func (a *adminHost) Reload(ctx context.Context, q admin.ReloadRequest) (*admin.Attempt, error) {
 	// A reload that has begun is finished even if its client disconnects.

@@ -23,6 +23,7 @@ type core struct {
 	tracing       *telemetry.Tracing
 	budget        *wire.Budget // of all listeners
 	flows         *traffic.Sketch
+	shadows       *shadows
 	hints         hints
 
 	current  atomic.Pointer[generation] // what serves calls; each change of the set replaces it

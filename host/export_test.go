@@ -5,6 +5,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
@@ -90,4 +91,16 @@ func OnCommit(h *Host, f func(revision int)) {
 	h.applier.parts = append(h.applier.parts, func(_ context.Context, _, next *generation) (step, error) {
 		return commitOnly(func(context.Context) { f(next.revision) }), nil
 	})
+}
+
+// CountShadow counts a call that a rule in shadow would have refused.
+func CountShadow(h *Host, rule string, kind config.Kind, method policies.Target, caller string) {
+	h.shadows.count(&refusalKey{rule: rule, target: method, caller: caller}, kind)
+}
+
+// ShadowCallers returns how many callers of rules in shadow are counted, and the most that there may be.
+func ShadowCallers(h *Host) (n, most int) {
+	h.shadows.mu.Lock()
+	defer h.shadows.mu.Unlock()
+	return len(h.shadows.callers), shadowsKept
 }

@@ -81,7 +81,7 @@ func keptOverrides(m *memory) func(overlay) overlay {
 
 // newHost returns a host without a generation.
 func newHost(ctx context.Context, set *config.Set, o Options) *Host {
-	c := &core{name: hostName(set), version: o.Version, log: o.Logger, budget: wire.NewBudget(0, 0), flows: traffic.NewSketch()}
+	c := &core{name: hostName(set), version: o.Version, log: o.Logger, budget: wire.NewBudget(0, 0), flows: traffic.NewSketch(), shadows: new(shadows)}
 	c.life, c.cut = context.WithCancel(context.WithoutCancel(ctx))
 	c.metrics = telemetry.New(telemetry.Options{Version: o.Version, Source: func(e *telemetry.Emitter) {
 		if g := c.current.Load(); g != nil {

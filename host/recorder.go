@@ -138,6 +138,7 @@ func stateOf(g *generation, rule string, kind config.Kind, key *refusalKey) stri
 
 // recordShadow records what a rule in shadow would have done to a call, whose metadata must be valid.
 func (c *recorder) recordShadow(g *generation, key refusalKey, kind config.Kind, trace string, call *policies.Call) {
+	c.shadows.count(&key, kind)
 	key.shadow, key.key = true, ""
 	if kind == config.KindRateLimit {
 		key.key = keyOf(g.policies, key.rule, key.reason, key.target, call)

@@ -51,7 +51,10 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	}
 	next.warnings = slices.Concat(next.warnings, next.out.Warnings, next.policies.Unmatched()).Sort()
 	next.routes.Bind(next.policies, p.metrics)
-	return commitOnly(func(context.Context) { p.expiries.follow(next.set) }), nil
+	return commitOnly(func(context.Context) {
+		p.expiries.follow(next.set)
+		p.shadows.follow(next)
+	}), nil
 }
 
 // compileOptions returns what the rules need to know of a set.

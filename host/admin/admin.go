@@ -4,7 +4,8 @@
 // Paths; Client has a method for each, with its parameters and its response:
 //
 //	GET   /livez /readyz /healthz /metrics
-//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /top /override /breakers /diff /config
+//	GET   /api/v1/status /services /rules /explain /revisions /revisions/N /revisions/N/files /refusals /top /shadow /override
+//	      /breakers /diff /config
 //	POST  /api/v1/reload /diff /apply /rollback/N /confirm /drain /undrain
 //	      /limit /block /override /override/NAME/drop /bypass /breakers/NAME/STATE
 package admin
@@ -39,6 +40,7 @@ type Host interface {
 	RevisionFiles(ctx context.Context, number int) ([]FileText, error) // the manifest first
 	Refusals(ctx context.Context, q RefusalQuery) ([]Refusal, error)   // the newest first
 	Top(ctx context.Context, q TopQuery) (*Top, error)
+	Shadow(ctx context.Context) (*Shadow, error)
 	Reload(ctx context.Context, r ReloadRequest) (*Attempt, error)
 	// Diff returns how the files differ from what runs. If they have problems, the error is CodeRejected.
 	Diff(ctx context.Context) (*Difference, error)
@@ -100,7 +102,7 @@ type Options struct {
 // is set. If none is set, they accept only requests over loopback and unix sockets.
 func Handler(h Host, o Options) http.Handler {
 	a := &api{host: h, log: o.Logger}
-	health, guarded := a.healthRoutes(), slices.Concat(a.routes(), overrideRoutes(h), breakerRoutes(h), []route{a.metricsRoute(o.MetricsPath)})
+	health, guarded := a.healthRoutes(), slices.Concat(a.routes(), overrideRoutes(h), breakerRoutes(h), []route{shadowRoute(h), a.metricsRoute(o.MetricsPath)})
 	inner := http.NewServeMux()
 	a.mount(inner, guarded)
 	inner.Handle("/", a.notFound(append(health, guarded...)))

@@ -102,6 +102,10 @@ func (h *told) ResetBreaker(_ context.Context, name, _, _ string) ([]Breaker, er
 	return []Breaker{{Name: name}}, h.err
 }
 
+func (h *told) Shadow(context.Context) (*Shadow, error) {
+	return &Shadow{Rules: []ShadowRule{{Rule: "trial"}}}, h.err
+}
+
 func (h *told) Reload(_ context.Context, r ReloadRequest) (*Attempt, error) {
 	h.reload = r
 	return &Attempt{Number: 3, Result: "applied"}, h.err

@@ -141,6 +141,11 @@ func (c *Client) Top(ctx context.Context, q TopQuery) (*Top, error) {
 	return get[Top](ctx, c, "/api/v1/top", v)
 }
 
+// Shadow returns what rules in shadow, or enforced for a share of the callers, would have refused.
+func (c *Client) Shadow(ctx context.Context) (*Shadow, error) {
+	return get[Shadow](ctx, c, "/api/v1/shadow", nil)
+}
+
 // Reload makes the host reload its files. If they have problems, the error is an *Error with CodeRejected and the
 // problems.
 func (c *Client) Reload(ctx context.Context, force bool) (*Attempt, error) {

@@ -23,7 +23,7 @@ func TestEveryPathAnswersItsMethodAndNoOther(t *testing.T) {
 		"/livez": "GET", "/readyz": "GET", "/healthz": "GET", "/metrics": "GET",
 		"/api/v1/status": "GET", "/api/v1/services": "GET", "/api/v1/rules": "GET",
 		"/api/v1/explain?service=Arith&method=Mul": "GET", "/api/v1/explain?rule=r": "GET",
-		"/api/v1/revisions": "GET", "/api/v1/revisions/1": "GET", "/api/v1/refusals": "GET", "/api/v1/top": "GET", "/api/v1/override/limit.web/drop": "POST", "/api/v1/breakers": "GET", "/api/v1/breakers/a%2Fb/reset": "POST", "/api/v1/diff": "GET POST", "/api/v1/reload": "POST",
+		"/api/v1/revisions": "GET", "/api/v1/revisions/1": "GET", "/api/v1/refusals": "GET", "/api/v1/top": "GET", "/api/v1/override/limit.web/drop": "POST", "/api/v1/breakers": "GET", "/api/v1/shadow": "GET", "/api/v1/breakers/a%2Fb/reset": "POST", "/api/v1/diff": "GET POST", "/api/v1/reload": "POST",
 		"/api/v1/apply": "POST", "/api/v1/rollback/1": "POST", "/api/v1/confirm": "POST",
 		"/api/v1/config": "GET", "/api/v1/drain": "POST", "/api/v1/undrain": "POST",
 	}

@@ -149,7 +149,11 @@ func (c *explainCommand) text(x *admin.Explanation) {
 	rows := [][]string{}
 	for i := range x.Kinds {
 		for _, r := range x.Kinds[i].Losers {
-			rows = append(rows, []string{"   " + string(x.Kinds[i].Kind), r.Rule, c.paint(dim, r.Position), r.Reason})
+			name := r.Rule
+			if r.Mode == modeShadow {
+				name += " (shadow)"
+			}
+			rows = append(rows, []string{"   " + string(x.Kinds[i].Kind), name, c.paint(dim, r.Position), r.Reason})
 		}
 	}
 	c.table(rows)
