@@ -16,7 +16,10 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/view"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 // incidents puts overrides in force by command, and ends them in time.
@@ -73,10 +76,10 @@ func (i *incidents) drop(ctx context.Context, name, who string) (*admin.Override
 	return &admin.OverrideResult{Override: *x, Revision: r}, err
 }
 
-// change applies what runs with other overrides.
+// change applies what runs with other overrides. The attempt that it returns has only the warnings that are new.
 func (i *incidents) change(ctx context.Context, from trigger) (Attempt, error) {
 	var r Attempt
-	set, u := i.current.Load().set, i.waiting()
+	set, known, u := i.current.Load().set, i.current.Load().warnings, i.waiting()
 	if u != nil {
 		from.revertAt = u.at
 	}
@@ -88,6 +91,7 @@ func (i *incidents) change(ctx context.Context, from trigger) (Attempt, error) {
 	if err == nil && u != nil && i.waiting() == nil { // it was confirmed or undone meanwhile
 		i.amend(r.Number, func(about *Attempt) { about.RevertAt = time.Time{} })
 	}
+	r.Warnings = slices.DeleteFunc(slices.Clone(r.Warnings), func(w config.Problem) bool { return slices.Contains(known, w) }) // of the answer
 	return r, err
 }
 
@@ -194,16 +198,9 @@ func (i *incidents) describe(x *admin.Override, q *admin.OverrideRequest) error 
 
 // describeRule completes a limit or a block.
 func (i *incidents) describeRule(x *admin.Override, q *admin.OverrideRequest) error {
-	service, method, ok := admin.SplitMethod(q.Method)
-	switch {
-	case q.Method == "*":
-		service = "*"
-	case !ok:
-		return admin.Errorf(admin.CodeBadRequest, "%q is not a method", q.Method).WithHelp("want SERVICE.METHOD, SERVICE.* or *")
-	case !strings.Contains(q.Method, "*"):
-		if _, err := view.Explain(i.current.Load().view(), admin.ExplainQuery{Service: service, Method: method}); err != nil {
-			return err
-		}
+	service, method, err := i.methodsOf(q.Method)
+	if err != nil {
+		return err
 	}
 	match, who, calls := "service: "+quoted(service), "all", "calls"
 	if method != "" && method != "*" {
@@ -238,6 +235,47 @@ func (i *incidents) describeRule(x *admin.Override, q *admin.OverrideRequest) er
 	}
 	x.Rule = fmt.Sprintf("{name: %s, match: {%s}, %s}", quoted(x.Name), match, does)
 	return nil
+}
+
+// methodsOf splits the name or the pattern of methods, some of which must be known. Rules have the names of services, not their aliases.
+func (i *incidents) methodsOf(name string) (service, method string, err error) {
+	g := i.current.Load()
+	service, method, ok := admin.SplitMethod(name)
+	switch {
+	case name == "*":
+		return "*", "", nil
+	case !ok:
+		return "", "", admin.Errorf(admin.CodeBadRequest, "%q is not a method", name).WithHelp("want SERVICE.METHOD, SERVICE.* or *")
+	case !strings.Contains(name, "*"):
+		x, err := view.Explain(g.view(), admin.ExplainQuery{Service: service, Method: method})
+		if err != nil {
+			return "", "", err
+		}
+		if x.Upstream != "" {
+			return "", "", admin.Errorf(admin.CodeBadRequest, "%s is an upstream, and limit and block are for calls that come in", x.Upstream).
+				WithHelp("easymicro breaker open keeps calls from it")
+		}
+		return x.Service, x.Method, nil
+	}
+	if s, ok := g.routes.Service(service); ok {
+		service = s.Config.Name
+	}
+	if meets(&g.routes, service, method) {
+		return service, method, nil
+	}
+	e := admin.Errorf(admin.CodeNotFound, "no method matches %s", name)
+	if meant := config.Suggest(service, g.routes.Callable()); meant != "" && meant != service {
+		return "", "", e.WithHelp("did you mean %s.%s?", meant, method)
+	}
+	return "", "", e.WithHelp("services: %s", few(g.routes.Callable(), "none"))
+}
+
+// meets reports whether a pattern of services and one of methods match a method of this host, or a service of another host, whose
+// methods are not known.
+func meets(t *route.Table, service, method string) bool {
+	return slices.ContainsFunc(t.Targets(), func(m policies.Target) bool {
+		return wildcard.Match(service, m.Service) && wildcard.Match(method, m.Method)
+	}) || slices.ContainsFunc(t.Remote.All(), func(name string) bool { return wildcard.Match(service, name) })
 }
 
 // limitOf returns the rate limit for a rate such as 5/s. It lets the calls of one second through at once.

@@ -180,3 +180,24 @@ func TestFilesAreHeldIfTheirEditIsUndoneAfterAnOverride(t *testing.T) {
 		t.Errorf("%s %v", r.Result, err)
 	}
 }
+
+// The operator cannot do anything about the warnings of the files in an incident.
+func TestAnOverrideAnswersWithItsOwnWarnings(t *testing.T) {
+	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax") + "  - {name: lost, match: {service: Arit}, timeout: 1s}\n"})
+	if s := status(t, h); !strings.Contains(s.Warnings.Error(), "Arit") {
+		t.Fatalf("%v", s.Warnings)
+	}
+	q := admin.OverrideRequest{Action: admin.ActionLimit, Method: "Arith.Mul", Rate: "5", For: admin.Seconds(time.Hour)}
+	r, err := h.Admin.Override(t.Context(), q)
+	must(t, err)
+	if len(r.Revision.Warnings) > 0 {
+		t.Errorf("%v", r.Revision.Warnings)
+	}
+	q.Caller, q.Rate = "web", "4"
+	if r, err = h.Admin.Override(t.Context(), q); err != nil || len(r.Revision.Warnings) != 1 || !strings.Contains(r.Revision.Warnings.Error(), "matches no call") {
+		t.Errorf("%v %v", r, err)
+	}
+	if s := status(t, h); !strings.Contains(s.Warnings.Error(), "Arit") {
+		t.Errorf("status: %v", s.Warnings)
+	}
+}

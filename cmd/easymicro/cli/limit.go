@@ -30,8 +30,18 @@ func (c *overrideCommand) flags(cmd *cobra.Command) {
 	_ = cmd.RegisterFlagCompletionFunc("message", cobra.NoFileCompletions)
 }
 
-// source adds the flags that select calls by caller and peer.
-func (c *overrideCommand) source(cmd *cobra.Command) {
+// calls completes a command about the calls of a method by caller and peer. check checks its flags.
+func (c *overrideCommand) calls(cmd *cobra.Command, check func() error) {
+	cmd.Args = argRange(1, 1, `one argument: SERVICE.METHOD, SERVICE.* or "*"`)
+	cmd.ValidArgsFunction = firstArgument(c.app, methodWords)
+	cmd.RunE = func(cmd *cobra.Command, args []string) error {
+		if err := check(); err != nil {
+			return err
+		}
+		c.q.Method = args[0]
+		return c.run(cmd)
+	}
+	c.flags(cmd)
 	cmd.Flags().StringVar(&c.q.Caller, "caller", "", "only calls of the caller `NAME`, or of a pattern such as partner-*")
 	cmd.Flags().StringVar(&c.q.Peer, "peer", "", "only calls from the `ADDRESS` or network")
 	_ = cmd.RegisterFlagCompletionFunc("caller", topWords(c.app, admin.ByCaller))
@@ -51,20 +61,15 @@ in a policy file: once the files have a rule of that name, the limit of the comm
 autoRollback never undoes it. easymicro override list shows what is in force, and override drop ends it.`,
 		Example: `  easymicro limit Arith.Mul --caller partner-7 --rate 5/s --for 15m -m "flood, ticket 4711"
   easymicro limit "Arith.*" --peer 10.0.0.7 --rate 300/m`,
-		Args:              argRange(1, 1, `one argument: SERVICE.METHOD, SERVICE.* or "*"`),
-		ValidArgsFunction: firstArgument(a, methodWords),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if c.q.Rate == "" {
-				return usageError("limit needs --rate, such as --rate 5/s; to refuse all calls, use easymicro block")
-			}
-			c.q.Method = args[0]
-			return c.run(cmd)
-		},
 	}
-	c.source(cmd)
+	c.calls(cmd, func() error {
+		if c.q.Rate == "" {
+			return usageError("limit needs --rate, such as --rate 5/s; to refuse all calls, use easymicro block")
+		}
+		return nil
+	})
 	cmd.Flags().StringVar(&c.q.Rate, "rate", "", "at most this `RATE` of calls, e.g. 5/s, 300/m or 1/10s")
 	_ = cmd.RegisterFlagCompletionFunc("rate", cobra.NoFileCompletions)
-	c.flags(cmd)
 	return cmd
 }
 
@@ -78,18 +83,13 @@ peer, or all with --caller "*". METHOD is SERVICE.METHOD, SERVICE.* or "*". It e
 easymicro limit.`,
 		Example: `  easymicro block Arith.Mul --caller partner-7 --for 15m -m "ticket 4711"
   easymicro block "*" --peer 10.0.0.0/8`,
-		Args:              argRange(1, 1, `one argument: SERVICE.METHOD, SERVICE.* or "*"`),
-		ValidArgsFunction: firstArgument(a, methodWords),
-		RunE: func(cmd *cobra.Command, args []string) error {
-			if c.q.Caller == "" && c.q.Peer == "" {
-				return usageError(`block needs --caller or --peer; to refuse all callers, use --caller "*"`)
-			}
-			c.q.Method = args[0]
-			return c.run(cmd)
-		},
 	}
-	c.source(cmd)
-	c.flags(cmd)
+	c.calls(cmd, func() error {
+		if c.q.Caller == "" && c.q.Peer == "" {
+			return usageError(`block needs --caller or --peer; to refuse all callers, use --caller "*"`)
+		}
+		return nil
+	})
 	return cmd
 }
 

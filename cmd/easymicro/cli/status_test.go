@@ -215,10 +215,10 @@ func TestStatusShowsTheMethodsThatWereCalled(t *testing.T) {
 	}
 	show := func() string { return shown(func(p *printer) { (&trafficTable{p}).show(s) }) }
 	want := `
-LAST MINUTE    UPSTREAM   CALLS   CALLS/S   FAILED   REFUSED   P50     P99
-Desk.Mul       -          1500    31.3      0        20        130µs   1.2ms
-Desk.Div       -          7       0.0       2        0         2.3s    1m39s
-Invoices.Get   billing    4       0.4       0        4         -       -
+LAST MINUTE    UPSTREAM   CALLS   CALLS/S   FAILED       REFUSED       P50     P99
+Desk.Mul       -          1500    31.3      0            20 (1.3 %)    130µs   1.2ms
+Desk.Div       -          7       0.0       2 (28.6 %)   0             2.3s    1m39s
+Invoices.Get   billing    4       0.4       0            4 (100.0 %)   -       -
 and 3 more: easymicro status -o json
 `
 	if got := show(); got != want {

@@ -52,9 +52,17 @@ func (t *trafficTable) show(s *admin.Status) {
 
 func (t *trafficTable) figures(m *admin.Traffic) []string {
 	return []string{
-		fmt.Sprint(m.Calls), fmt.Sprintf("%.1f", m.CallsPerSecond), t.notable(red, m.Failed), t.notable(yellow, m.Refused),
+		fmt.Sprint(m.Calls), fmt.Sprintf("%.1f", m.CallsPerSecond), t.part(red, m.Failed, m.Calls), t.part(yellow, m.Refused, m.Calls),
 		quantile(m.P50), quantile(m.P99),
 	}
+}
+
+// part highlights a number above zero, and adds its share.
+func (t *trafficTable) part(with paint, n, of uint64) string {
+	if n == 0 || of == 0 {
+		return t.notable(with, n)
+	}
+	return t.paint(with, fmt.Sprintf("%d (%s)", n, shareText(float64(n)/float64(of))))
 }
 
 // notable highlights a number above zero.
