@@ -36,7 +36,8 @@ without an end, and forgets what it has counted: it opens again if calls go on f
 			for _, c := range cmd.Commands() {
 				known = append(known, c.Name())
 			}
-			return usageError("breaker has no command %q%s: one of list, show, open, close, reset\nsee: %s --help", args[0], didYouMean(args[0], known), cmd.CommandPath())
+			return usageError("breaker has no command %q%s: one of list, show, open, close, reset\nsee: %s --help",
+				args[0], didYouMean(args[0], known), cmd.CommandPath())
 		},
 		Args: cobra.ArbitraryArgs,
 	}

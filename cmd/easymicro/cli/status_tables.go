@@ -238,7 +238,9 @@ func (t *statusTables) breakers(list []policies.BreakerStats) {
 	rows := [][]string{{"BREAKER", "UPSTREAM", "TARGET", "STATE", "MODE", "SINCE", "CAUSE"}}
 	shadow := slices.ContainsFunc(list, func(b policies.BreakerStats) bool { return b.Mode == modeShadow })
 	for _, b := range list {
-		rows = append(rows, []string{b.Rule, orDash(b.Upstream), breakerTarget(&b), breakerState(t.printer, &b), modeWhere(shadow, string(b.Mode)), ago(b.Since), orDash(b.Cause)})
+		rows = append(rows, []string{
+			b.Rule, orDash(b.Upstream), breakerTarget(&b), breakerState(t.printer, &b), modeWhere(shadow, string(b.Mode)), ago(b.Since), orDash(b.Cause),
+		})
 	}
 	t.section(withoutEmpty(rows, "UPSTREAM", "MODE"))
 }
