@@ -7,6 +7,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/policies"
@@ -186,5 +187,5 @@ func (f *failures) exceeds(name string, before, now ratio, grown float64) string
 	if now.all < f.minimum || now.share()-before.share()-grown <= f.maximum {
 		return ""
 	}
-	return fmt.Sprintf("%.0f %% of %s %s fail, %.0f %% did before r%d", now.share()*100, thousands(now.all), name, before.share()*100, f.revision)
+	return fmt.Sprintf("%.0f %% of %s %s fail, %.0f %% did before r%d", now.share()*100, admin.Thousands(now.all), name, before.share()*100, f.revision)
 }

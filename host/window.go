@@ -296,7 +296,7 @@ func (w *window) judge(now time.Time) verdict {
 	case now.Sub(w.opened) < longestWindow*open:
 		return verdict{}
 	}
-	return verdict{over: true, text: fmt.Sprintf("no evidence (%s of %s calls)", thousands(calls), thousands(minimum))}
+	return verdict{over: true, text: fmt.Sprintf("no evidence (%s of %s calls)", admin.Thousands(calls), admin.Thousands(minimum))}
 }
 
 func (w *window) exceeds(refused, through uint64) bool {
@@ -332,7 +332,7 @@ func (w *window) evidence(method string, refused, through uint64) verdict {
 	case by.reason == code.ReasonUnknownMethod:
 		who, did = "services and routes", "turned away"
 	}
-	what := fmt.Sprintf("%s %s %d %% of %s calls", who, did, (refused*100+through/2)/through, thousands(through))
+	what := fmt.Sprintf("%s %s %d %% of %s calls", who, did, (refused*100+through/2)/through, admin.Thousands(through))
 	if to, ok := strings.CutPrefix(method, outward); ok {
 		what += " to " + to
 	} else if method != "" {
@@ -373,15 +373,6 @@ func (w *window) wayOut(by cause) string {
 		return force
 	}
 	return off + ", or " + force
-}
-
-// thousands returns a number with separators.
-func thousands(n uint64) string {
-	text := fmt.Sprint(n)
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
 }
 
 // stricter returns the settings by which an edit is judged; nil: it is not.

@@ -1,7 +1,6 @@
 package policies
 
 import (
-	"net/netip"
 	"slices"
 	"strings"
 
@@ -245,18 +244,5 @@ func (b *Baseline) Heir(label string) string {
 func (b *Baseline) Intended(label string, kind config.Kind, t Target, c *Call) bool {
 	name, _, _ := strings.Cut(label, "@")
 	r := b.next.byName[name]
-	if r == nil {
-		return false
-	}
-	if r.config.AutoRollback == config.RollbackOff || kind == config.KindCircuitBreaker && r.store.holds.Load() != nil {
-		return true
-	}
-	alone := func(n netip.Prefix) bool { return n.IsSingleIP() && n.Contains(c.Peer.Unmap()) }
-	if slices.ContainsFunc(r.peers, alone) {
-		return true
-	}
-	if c.Caller == "" || c.Caller == Anonymous {
-		return false
-	}
-	return r.callers.exact[c.Caller] || kind == config.KindAccess && callersOf(r.config.Access.Deny, t.Method).exact[c.Caller]
+	return r != nil && r.intends(kind, t.Method, c.Caller, c.Peer.Unmap())
 }

@@ -156,6 +156,15 @@ func (s *Snapshot) explain(of *subject, c *Call) Explanation {
 	return x
 }
 
+// Meet returns the rules that apply to calls that come in. It asks none of them for a decision, and changes no state.
+func (s *Snapshot) Meet(calls *Calls) Meeting { return newMeeting(s.Resolve(calls.Target), calls) }
+
+// Intends reports whether refusals by a rule are meant for those very callers or peers, or are never a reason to roll back.
+func (s *Snapshot) Intends(rule string, kind config.Kind, calls *Calls) bool {
+	r := s.byName[rule]
+	return r != nil && r.intends(kind, calls.Method, calls.Caller, calls.Peer.Unmap())
+}
+
 // KeyText returns the key under which the rate limit of a rule counts a call of a method, as readable text:
 // "caller=web, metadata.tenant=acme". It is empty for a rule without a key. Different keys have different texts.
 // A value that is long or not printable is shortened, and one that may be a secret is hidden; a hash distinguishes them.

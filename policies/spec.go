@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"slices"
 	"strconv"
+	"strings"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -267,6 +268,54 @@ func (r *spec) enforcedFor(c *Call) bool {
 		return r.enforced
 	}
 	return config.ShareOf(r.name, c.Caller, c.Peer) < r.share
+}
+
+// mayMeet reports whether a rule applies to a call whose method it matches.
+func (r *spec) mayMeet(c *Call) bool {
+	return (r.callers.empty() || r.callers.match(c.Caller)) && (len(r.peers) == 0 || contains(r.peers, c.Peer)) && r.enforcedFor(c) &&
+		!slices.ContainsFunc(r.exceptionsOf(c.target, ""), func(x *exception) bool { return x.matchesCall(c) })
+}
+
+// undecided returns why a kind of the rule treats calls differently that have the same Calls; empty if it does not.
+func (r *spec) undecided(kind config.Kind, calls *Calls) string {
+	if kind == config.KindRateLimit {
+		for _, part := range r.config.RateLimit.Key {
+			if strings.HasPrefix(part, config.KeyMetadata) {
+				return "its key has " + part
+			}
+		}
+	}
+	callers := !r.callers.empty() || r.share < 1 || slices.ContainsFunc(r.except, func(x *exception) bool { return !x.callers.empty() })
+	peers := len(r.peers) > 0 || slices.ContainsFunc(r.except, func(x *exception) bool { return len(x.peers) > 0 })
+	switch kind {
+	case config.KindAccess:
+		callers = true
+	case config.KindRateLimit:
+		callers = callers || slices.ContainsFunc(r.key, func(p keyPart) bool { return p.kind == keyCaller })
+		peers = peers || slices.ContainsFunc(r.key, func(p keyPart) bool { return p.kind == keyPeer })
+	}
+	const lost = "there are too many %s to count the calls of each"
+	switch {
+	case callers && calls.AnyCaller:
+		return fmt.Sprintf(lost, "callers")
+	case (peers || r.share < 1 && cmp.Or(calls.Caller, Anonymous) == Anonymous) && calls.AnyPeer:
+		return fmt.Sprintf(lost, "peers")
+	}
+	return ""
+}
+
+// intends reports whether refusals by the rule are meant for that very caller or peer, or are never a reason to roll back.
+func (r *spec) intends(kind config.Kind, method, caller string, peer netip.Addr) bool {
+	alone := func(n netip.Prefix) bool { return n.IsSingleIP() && n.Contains(peer) }
+	switch {
+	case r.config.AutoRollback == config.RollbackOff, slices.ContainsFunc(r.peers, alone):
+		return true
+	case kind == config.KindCircuitBreaker && r.store.holds.Load() != nil: // by an operator
+		return true
+	case caller == "" || caller == Anonymous:
+		return false
+	}
+	return r.callers.exact[caller] || kind == config.KindAccess && callersOf(r.config.Access.Deny, method).exact[caller]
 }
 
 func (r *spec) shareText() string {

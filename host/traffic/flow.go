@@ -3,6 +3,7 @@ package traffic
 import (
 	"net/netip"
 	"strings"
+	"time"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -60,32 +61,32 @@ func (f *Flow) slot() uint8 {
 // maxCallerBytes bounds the names of callers that are kept.
 const maxCallerBytes = 128
 
-// flow is a Flow with its calls.
-type flow struct {
+// Row is a Flow with its calls.
+type Row struct {
 	Flow
-	calls uint64
-	took  int64 // nanoseconds, of all calls
+	Calls uint64
+	Took  time.Duration // of all of them together
 }
 
-func (f *flow) count(more *flow) {
-	f.calls += more.calls
-	f.took += more.took
+func (r *Row) count(more *Row) {
+	r.Calls += more.Calls
+	r.Took += more.Took
 }
 
 // flows is a table of flows with a bounded number of rows.
 type flows struct {
 	near [256]int32 // the last row of a slot
 	at   map[Flow]int32
-	list []flow
+	list []Row
 	most int // rows, but for a few in which only codes differ
 }
 
 func newFlows(most int) flows {
-	return flows{at: make(map[Flow]int32, most), list: make([]flow, 0, most), most: most}
+	return flows{at: make(map[Flow]int32, most), list: make([]Row, 0, most), most: most}
 }
 
 // add counts calls. Without room for their flow, they count for a coarser one.
-func (t *flows) add(f *flow) {
+func (t *flows) add(f *Row) {
 	near := &t.near[f.slot()]
 	if i := int(*near); i < len(t.list) && t.list[i].Flow == f.Flow {
 		t.list[i].count(f)
@@ -105,7 +106,7 @@ func (t *flows) add(f *flow) {
 	}
 	key.Caller = strings.Clone(key.Caller) // it must not keep the message of a peer alive
 	t.at[key] = int32(len(t.list))
-	t.list = append(t.list, flow{key, f.calls, f.took})
+	t.list = append(t.list, Row{key, f.Calls, f.Took})
 }
 
 // room returns how many rows there may be for one more of that kind.

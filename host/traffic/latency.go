@@ -45,3 +45,26 @@ func (l *Latency) Quantile(q float64) time.Duration {
 	}
 	return 0
 }
+
+// Above returns the share of the calls that took longer than d, within the share of one bucket; 0 without calls.
+func (l *Latency) Above(d time.Duration) float64 {
+	at := bucketOf(d)
+	var all, above float64
+	for i, n := range &l.n {
+		all += float64(n)
+		switch {
+		case i > at:
+			above += float64(n)
+		case i == at:
+			low, high := lowest(i), lowest(i+1)
+			above += float64(n) * float64(max(high-d, 0)) / float64(high-low)
+		}
+	}
+	if all == 0 {
+		return 0
+	}
+	return above / all
+}
+
+// IsEmpty reports whether there are no calls.
+func (l *Latency) IsEmpty() bool { return *l == Latency{} }

@@ -29,7 +29,7 @@ type Sketch struct {
 	mu    sync.Mutex
 	spans [sketchSpans]struct {
 		number uint32 // of the span, plus one; 0: none
-		flows  []flow
+		flows  []Row
 	}
 	merged flows // used by merge only
 }
@@ -64,7 +64,7 @@ func (s *Sketch) Observe(end time.Time, took time.Duration, f Flow) {
 	}
 	shard := &s.live[processor()&(len(s.live)-1)]
 	shard.mu.Lock()
-	shard.flows.add(&flow{f, 1, int64(took)})
+	shard.flows.add(&Row{f, 1, took})
 	shard.mu.Unlock()
 }
 
@@ -82,8 +82,8 @@ func (s *Sketch) advance(now uint32) {
 }
 
 // merge returns the flows of all shards, and empties them if ended is set. The caller holds s.mu.
-func (s *Sketch) merge(ended bool) []flow {
-	var all []flow
+func (s *Sketch) merge(ended bool) []Row {
+	var all []Row
 	for i := range s.live {
 		shard := &s.live[i]
 		shard.mu.Lock()
@@ -93,7 +93,7 @@ func (s *Sketch) merge(ended bool) []flow {
 		}
 		shard.mu.Unlock()
 	}
-	slices.SortFunc(all, func(a, b flow) int { return cmp.Compare(b.calls, a.calls) }) // there is room for those with most calls
+	slices.SortFunc(all, func(a, b Row) int { return cmp.Compare(b.Calls, a.Calls) }) // there is room for those with most calls
 	s.merged.reset()
 	for i := range all {
 		s.merged.add(&all[i])
@@ -116,7 +116,7 @@ func (s *Sketch) Flows(now time.Time) (list []Counted, recent time.Duration) {
 	s.advance(s.spanOf(now))
 	current := s.span.Load()
 	at := make(map[Flow]int)
-	add := func(some []flow, isRecent bool) {
+	add := func(some []Row, isRecent bool) {
 		for i := range some {
 			f := &some[i]
 			n, ok := at[f.Flow]
@@ -125,10 +125,10 @@ func (s *Sketch) Flows(now time.Time) (list []Counted, recent time.Duration) {
 				at[f.Flow] = n
 				list = append(list, Counted{Flow: f.Flow})
 			}
-			list[n].Calls += f.calls
-			list[n].Took += time.Duration(f.took)
+			list[n].Calls += f.Calls
+			list[n].Took += f.Took
 			if isRecent {
-				list[n].Recent += f.calls
+				list[n].Recent += f.Calls
 			}
 		}
 	}
@@ -140,4 +140,33 @@ func (s *Sketch) Flows(now time.Time) (list []Counted, recent time.Duration) {
 	}
 	since := s.begin.Add(time.Duration(max(current, 1)-1) * sketchSpan)
 	return list, max(now.Sub(since), time.Second)
+}
+
+// Span is the calls of some seconds.
+type Span struct {
+	Length time.Duration
+	Rows   []Row // shared: they must not be changed
+}
+
+// Record returns the calls of the last five minutes before now, the oldest first, from the first span that has any.
+func (s *Sketch) Record(now time.Time) []Span {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.advance(s.spanOf(now))
+	current := s.span.Load()
+	var list []Span
+	for n := max(current, uint32(sketchSpans)-1) - (uint32(sketchSpans) - 1); n < current; n++ {
+		span := Span{Length: sketchSpan}
+		if kept := &s.spans[n%uint32(sketchSpans)]; kept.number == n+1 {
+			span.Rows = kept.flows
+		}
+		if len(list)+len(span.Rows) > 0 {
+			list = append(list, span)
+		}
+	}
+	last := Span{now.Sub(s.begin.Add(time.Duration(current) * sketchSpan)), s.merge(false)}
+	if len(list)+len(last.Rows) > 0 {
+		list = append(list, last)
+	}
+	return list
 }

@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"runtime"
 	"strings"
 	"sync"
@@ -215,4 +216,33 @@ func BenchmarkObserveFlow(b *testing.B) {
 			})
 		})
 	}
+}
+
+func TestTheRecordHasTheCallsBySpan(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := NewSketch()
+		if list := s.Record(time.Now()); len(list) != 0 {
+			t.Errorf("without calls: %v", list)
+		}
+		time.Sleep(7 * time.Second)
+		s.Observe(time.Now(), time.Second, Flow{Method: "Arith/Mul"})
+		time.Sleep(10 * time.Second)
+		s.Observe(time.Now(), time.Second, Flow{Method: "Arith/Div"})
+		time.Sleep(time.Second)
+		var got []string
+		for _, span := range s.Record(time.Now()) {
+			text := span.Length.String()
+			for _, r := range span.Rows {
+				text += fmt.Sprintf(" %s %d %s", r.Method, r.Calls, r.Took)
+			}
+			got = append(got, text)
+		}
+		if want := []string{"5s Arith/Mul 1 1s", "5s", "3s Arith/Div 1 1s"}; !slices.Equal(got, want) {
+			t.Errorf("%q, want %q", got, want)
+		}
+		time.Sleep(Window)
+		if list := s.Record(time.Now()); len(list) != 0 {
+			t.Errorf("after five minutes: %v", list)
+		}
+	})
 }

@@ -294,3 +294,19 @@ func BenchmarkAdvance(b *testing.B) {
 		m.Observe(end, 130*time.Microsecond, code.OK, false)
 	}
 }
+
+func TestTheShareAboveADuration(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		m := New()
+		for i := range 1000 {
+			m.Observe(time.Now(), time.Duration(i)*time.Millisecond, code.OK, false)
+		}
+		l := m.Latency(time.Now())
+		for _, d := range []time.Duration{0, 10 * time.Millisecond, 100 * time.Millisecond, 333 * time.Millisecond, 900 * time.Millisecond, 2 * time.Second} {
+			want := max(1-d.Seconds(), 0)
+			if got := l.Above(d); math.Abs(got-want) > 0.01 {
+				t.Errorf("%.3f of the calls took longer than %s, want %.3f", got, d, want)
+			}
+		}
+	})
+}
