@@ -160,12 +160,15 @@ func (a *adminHost) refused(err error, help string) error {
 	inForce := a.current.Load().revision
 	var answer *admin.Error
 	var stale *staleError
+	var refused tooManyRefused
 	var problems config.Problems
 	switch {
 	case errors.As(err, &answer):
 		return answer
 	case errors.As(err, &stale):
 		return admin.Errorf(admin.CodeStale, "%v", stale).WithHelp("make the plan again")
+	case errors.As(err, &refused):
+		return refused.answer(inForce)
 	case errors.As(err, &problems):
 		return admin.Errorf(admin.CodeRejected, "the files were not applied, r%d keeps running", inForce).WithHelp("%s", help).WithProblems(problems.Few())
 	default:
@@ -332,7 +335,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 			Desired: admin.Desired{Hash: last.Hash, Files: view.Desired(g.set)},
 			Running: admin.Running{
 				Revision: g.revision, Hash: g.set.Hash, AppliedAt: applied.At, Source: applied.Source, Why: applied.Why, Rules: len(g.set.Rules),
-				Changes: applied.Changes,
+				Changes: applied.Changes, Forecast: applied.Forecast,
 			},
 			LastAttempt: admin.LastAttempt{
 				At: last.At, Source: last.Source, Result: last.Result, Revision: last.Number, Hash: last.Hash,

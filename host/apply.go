@@ -86,6 +86,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 		r.Changes = admin.Changes(g.changes.Few())
 		r.Warnings = append(config.Lost(prev.set.Plain(), next.Plain()).Warnings().Few(), r.Warnings...)
 	}
+	r.Forecast = g.forecast
 	a.record(&r, g.set)
 	a.incidents.applied(prev, g)
 	if u := from.undoes; u != nil {
@@ -146,6 +147,13 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 		}
 	}
 	g.warnings, _ = config.IgnoresIn(g.set.TextsByPath()).Of(g.warnings, time.Now())
+	if from.refusable {
+		g.forecast = forecastOf(a.core, prev, g.set, g.policies, g.changes)
+		if g.forecast != nil && g.forecast.Exceeds != "" {
+			a.abandon(steps)
+			return nil, tooManyRefused{g.forecast}
+		}
+	}
 	w := a.rollbacks.observe(prev, g, from)
 	if u := from.undoes; u != nil {
 		a.history.amend(u.window.next.revision, u.record) // before the window is gone, so that readers see the verdict
@@ -163,6 +171,9 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 		a.logInternal(err)
 	}
 	a.retire(steps)
+	if prev != nil && !from.refusable && from.undoes == nil { // it holds nothing up
+		g.forecast = forecastOf(a.core, prev, g.set, g.policies, g.changes)
+	}
 	if w != nil {
 		a.retiring.Go(func() { a.rollbacks.follow(w) })
 	}

@@ -34,6 +34,7 @@ type generation struct {
 
 	overrides overlay                // in the set
 	changes   config.Changes         // from the generation before
+	forecast  *admin.Forecast        // of these changes; nil: none
 	restores  *policies.Baseline     // whose state the rules take over; nil: that of the generation before
 	pending   config.Changes         // that take effect at the next start
 	window    atomic.Pointer[window] // nil: the edit is not observed any more

@@ -182,6 +182,12 @@ func (r *historyEntry) textBytes() int {
 		c := &r.Changes[i]
 		n += each + len(c.Subject) + len(c.Path) + len(c.Old) + len(c.New) + len(c.Text)
 	}
+	if r.Forecast != nil {
+		for i := range r.Forecast.Findings {
+			f := &r.Forecast.Findings[i]
+			n += 4*each + len(f.Change) + len(f.NotForecast)
+		}
+	}
 	for _, f := range r.Files {
 		n += each + len(f.Path) + len(f.Hash)
 	}

@@ -55,6 +55,9 @@ func logAttempt(log *slog.Logger, r *Attempt) {
 		if len(r.Changes) > 0 {
 			attrs = append(attrs, slog.Any("changes", r.Changes.Lines()))
 		}
+		if lines := r.Forecast.Lines(); len(lines) > 0 {
+			attrs = append(attrs, slog.Any("forecast", lines))
+		}
 		if r.Source == SourceStart {
 			msg = LogApplied
 		}

@@ -67,7 +67,8 @@ func (o *overrides) applyFiles(ctx context.Context, q *admin.ApplyRequest) (Atte
 	}
 	from := trigger{
 		source: SourceApply, who: q.Who, why: q.Message, allowWider: q.AllowWider, holds: holds, warnings: o.transient(next, holds),
-		match: cmp.Or(q.IfMatch, before.set.Hash), // next is based on it
+		match:     cmp.Or(q.IfMatch, before.set.Hash), // next is based on it
+		refusable: !q.Force,
 	}
 	if q.RevertAfter > 0 {
 		from.revertAt = time.Now().Add(time.Duration(q.RevertAfter))

@@ -366,7 +366,7 @@ func TestAnAppliedEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
 	h := edited(t, guardedManifest, map[string]string{policyFile: rule(10000)})
 	f := startFlow(t, h, 2, "Mul")
 	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
-	r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{{Path: filepath.Base(policyFile), Text: rule(1)}}})
+	r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{{Path: filepath.Base(policyFile), Text: rule(1)}}, Force: true})
 	h.Revision()
 	back := h.Revision()
 	if back.Source != host.SourceAutoRollback || !strings.HasPrefix(back.Why, fmt.Sprintf("r%d rolled back: ", r.Number)) || back.Pinned != "" {

@@ -169,11 +169,31 @@ func (l *reloads) difference(next *config.Set, allowWider bool) (*admin.Differen
 		return nil, err
 	}
 	e := config.Edit{Old: running, Next: next, Changes: changes, Targets: targetsOf(g.routes.Targets()), AllowWider: allowWider}
+	f, err := l.preview(g, next)
+	if err != nil {
+		return nil, err
+	}
 	said := append(config.Lost(running, next).Warnings(), e.Judge()...)
 	problems, _ = config.IgnoresIn(next.TextsByPath()).Of(problems, time.Now())
 	return &admin.Difference{
-		Revision: g.revision, Hash: g.set.Hash, Desired: next.Hash, Changes: admin.Changes(changes), Problems: said.Few(), Warnings: problems.Few(),
+		Revision: g.revision, Hash: g.set.Hash, Desired: next.Hash, Changes: admin.Changes(changes), Forecast: f, Problems: said.Few(), Warnings: problems.Few(),
 	}, nil
+}
+
+// preview returns the forecast of a set that is not made ready to run, with the overrides in force.
+func (l *reloads) preview(g *generation, next *config.Set) (f *admin.Forecast, err error) {
+	err = contain(func() error {
+		over, err := new(trigger).overlay(g, next, l.check)
+		if err != nil {
+			return err
+		}
+		rules, err := policies.Compile(over.set.Rules, g.routes.Targets(), nil, compileOptions(over.set, l.name))
+		if err == nil {
+			f = forecastOf(l.core, g, over.set, rules, config.Diff(g.set, over.set))
+		}
+		return err
+	})
+	return f, err
 }
 
 // loaded tells the watcher which content was read, since the files may have changed after it reported them.

@@ -20,6 +20,7 @@ type trigger struct {
 
 	match      string // hash of what must be running; empty: anything
 	allowWider bool
+	refusable  bool            // unless force is set, the edit is not applied if its forecast exceeds a bound
 	revertAt   time.Time       // when the host goes back unless the revision is confirmed; zero: never
 	warnings   config.Problems // about the attempt
 	holds      *heldFiles      // in place of which the set is applied; nil: none

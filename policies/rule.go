@@ -3,6 +3,7 @@ package policies
 import (
 	"fmt"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -81,6 +82,20 @@ func (r *rule) copyState(of, live *rule) {
 		r.limiter = of.limiter.Copy()
 		r.limiter.SetLimits(r.limits) // those of a later edit apply already
 	}
+}
+
+// intends reports whether refusals by the rule are meant for that very caller or peer, or are never a reason to roll back.
+func (r *rule) intends(kind config.Kind, method, caller string, peer netip.Addr) bool {
+	alone := func(n netip.Prefix) bool { return n.IsSingleIP() && n.Contains(peer) }
+	switch {
+	case r.config.AutoRollback == config.RollbackOff, slices.ContainsFunc(r.peers, alone):
+		return true
+	case kind == config.KindCircuitBreaker && r.store.holds.Load() != nil: // by an operator
+		return true
+	case caller == "" || caller == Anonymous:
+		return false
+	}
+	return r.callers.exact[caller] || kind == config.KindAccess && callersOf(r.config.Access.Deny, method).exact[caller]
 }
 
 // copyBreakers gives r, which is not in force, breakers that are open if those of a store are.

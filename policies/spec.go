@@ -304,20 +304,6 @@ func (r *spec) undecided(kind config.Kind, calls *Calls) string {
 	return ""
 }
 
-// intends reports whether refusals by the rule are meant for that very caller or peer, or are never a reason to roll back.
-func (r *spec) intends(kind config.Kind, method, caller string, peer netip.Addr) bool {
-	alone := func(n netip.Prefix) bool { return n.IsSingleIP() && n.Contains(peer) }
-	switch {
-	case r.config.AutoRollback == config.RollbackOff, slices.ContainsFunc(r.peers, alone):
-		return true
-	case kind == config.KindCircuitBreaker && r.store.holds.Load() != nil: // by an operator
-		return true
-	case caller == "" || caller == Anonymous:
-		return false
-	}
-	return r.callers.exact[caller] || kind == config.KindAccess && callersOf(r.config.Access.Deny, method).exact[caller]
-}
-
 func (r *spec) shareText() string {
 	if r.config.EnforceShare == nil {
 		return ""

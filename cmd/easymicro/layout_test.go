@@ -96,6 +96,7 @@ var layout = map[string]row{
 	"host/gateway":     {ours: []string{"wire", "wire/code"}},
 	"host/admin":       {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
 	"host/state":       {ours: []string{"config", "config/files", "host/admin"}},
+	"host/forecast":    {ours: []string{"wire/code", "config", "policies", "host/admin", "host/traffic"}},
 	"host/listen": {
 		ours: []string{
 			"wire", "wire/mux", "wire/code", "config", "host/admin", "host/credentials", "host/gateway", "host/machine", "host/telemetry",
@@ -119,7 +120,7 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/lint", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "wire/wildcard", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/credentials", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/traffic", "host/view",
+			"host/credentials", "host/forecast", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/traffic", "host/view",
 		},
 		others: []string{"golang.org/x/sync"},
 		tests: []string{

@@ -53,7 +53,7 @@ type Host interface {
 	// Plan returns what Apply would change.
 	Plan(ctx context.Context, r ApplyRequest) (*Difference, error)
 	// Apply, Rollback and Confirm change what runs without a change of files. If something else runs than r.IfMatch, the error
-	// is CodeStale.
+	// is CodeStale. Unless r.Force is set, an edit that would refuse too many of the last calls is CodeForecast.
 	Apply(ctx context.Context, r ApplyRequest) (*Attempt, error)
 	Rollback(ctx context.Context, r RollbackRequest) (*Attempt, error)
 	Confirm(ctx context.Context, who string) (*Attempt, error)

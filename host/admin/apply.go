@@ -19,6 +19,7 @@ type ApplyRequest struct {
 	Files       []ApplyFile `json:"files"`           // they replace policy files of the same name, or are new
 	Prune       bool        `json:"prune,omitempty"` // the other policy files are left out
 	AllowWider  bool        `json:"allow_wider,omitempty"`
+	Force       bool        `json:"force,omitempty"`                // whatever the forecast is; the edit is still observed
 	RevertAfter Seconds     `json:"revert_after_seconds,omitempty"` // the host goes back unless it is confirmed in that time; 0 keeps the revision
 	Message     string      `json:"message,omitempty"`
 

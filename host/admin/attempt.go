@@ -50,6 +50,7 @@ type Attempt struct {
 	Error    string          `json:"error,omitempty"`    // reason for the rejection, unless Problems has it
 	Problems config.Problems `json:"problems,omitempty"` // reasons for the rejection
 	Changes  Changes         `json:"changes,omitempty"`
+	Forecast *Forecast       `json:"forecast,omitempty"` // nil: the changes cannot refuse a call
 	Warnings config.Problems `json:"warnings,omitempty"`
 	Files    []config.File   `json:"files,omitempty"`
 }

@@ -164,7 +164,8 @@ func (c *Client) Plan(ctx context.Context, q ApplyRequest) (*Difference, error) 
 }
 
 // Apply puts policy files in force without writing them. If something else runs than q.IfMatch, the error is an *Error with
-// CodeStale; if the files have problems, CodeRejected.
+// CodeStale; if the files have problems, CodeRejected; if the forecast of the edit exceeds a bound and q.Force is not set,
+// CodeForecast.
 func (c *Client) Apply(ctx context.Context, q ApplyRequest) (*Attempt, error) {
 	var r Attempt
 	return &r, c.ask(ctx, request{method: http.MethodPost, path: "/api/v1/apply", body: q, ifMatch: q.IfMatch}, &r)

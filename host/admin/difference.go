@@ -8,6 +8,7 @@ type Difference struct {
 	Hash     string          `json:"hash"`     // of what runs
 	Desired  string          `json:"desired"`  // hash of the files
 	Changes  Changes         `json:"changes"`
-	Problems config.Problems `json:"problems"` // of the edit: protection that it removes, calls that it lets through; errors would reject it
-	Warnings config.Problems `json:"warnings"` // of the files
+	Forecast *Forecast       `json:"forecast,omitempty"` // nil: the changes cannot refuse a call
+	Problems config.Problems `json:"problems"`           // of the edit: protection that it removes, calls that it lets through; errors would reject it
+	Warnings config.Problems `json:"warnings"`           // of the files
 }

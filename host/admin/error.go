@@ -18,6 +18,7 @@ const (
 	CodeConflict         = "conflict"
 	CodeStale            = "stale"    // the host no longer runs what the request was made for
 	CodeRejected         = "rejected" // the files were rejected; Problems has the reasons
+	CodeForecast         = "forecast" // the edit would refuse too many of the calls of the last five minutes, and the request has no force
 	CodeUnavailable      = "unavailable"
 	CodeInternal         = "internal"
 )
@@ -31,6 +32,7 @@ var codeStatus = map[string]int{
 	CodeConflict:         http.StatusConflict,
 	CodeStale:            http.StatusPreconditionFailed,
 	CodeRejected:         http.StatusUnprocessableEntity,
+	CodeForecast:         http.StatusConflict,
 	CodeUnavailable:      http.StatusServiceUnavailable,
 	CodeInternal:         http.StatusInternalServerError,
 }

@@ -22,19 +22,20 @@ type Forecast struct {
 
 // Finding is the forecast for one kind of a rule that the edit changes.
 type Finding struct {
-	Rule           string      `json:"rule,omitempty"` // empty: the change is not one of a rule
-	Kind           config.Kind `json:"kind,omitempty"`
-	Change         string      `json:"change"`             // "rateLimit.rate 10000 → 1"
-	Position       string      `json:"position,omitempty"` // file:line
-	Calls          uint64      `json:"calls"`              // to which it applies
-	CallsPerSecond float64     `json:"calls_per_second"`
-	Refused        uint64      `json:"refused"` // calls that it would refuse or time out
-	Share          float64     `json:"share"`   // of Calls
-	RefusedBefore  uint64      `json:"refused_before"`
-	Most           []Refused   `json:"most,omitempty"`         // whom it would refuse most
-	Rough          string      `json:"rough,omitempty"`        // why the numbers are rough
-	NotCounted     uint64      `json:"not_counted,omitempty"`  // calls to which it may apply
-	NotForecast    string      `json:"not_forecast,omitempty"` // why it cannot be forecast, or not for all calls
+	Rule           string          `json:"rule,omitempty"` // empty: the change is not one of a rule
+	Kind           config.Kind     `json:"kind,omitempty"`
+	Change         string          `json:"change"`             // "rateLimit.rate 10000 → 1"
+	Position       string          `json:"position,omitempty"` // file:line
+	At             config.Position `json:"-"`                  // the same, with the column
+	Calls          uint64          `json:"calls"`              // to which it applies
+	CallsPerSecond float64         `json:"calls_per_second"`
+	Refused        uint64          `json:"refused"` // calls that it would refuse or time out
+	Share          float64         `json:"share"`   // of Calls
+	RefusedBefore  uint64          `json:"refused_before"`
+	Most           []Refused       `json:"most,omitempty"`         // whom it would refuse most
+	Rough          string          `json:"rough,omitempty"`        // why the numbers are rough
+	NotCounted     uint64          `json:"not_counted,omitempty"`  // calls to which it may apply
+	NotForecast    string          `json:"not_forecast,omitempty"` // why it cannot be forecast, or not for all calls
 }
 
 // Refused counts the calls of a caller to a method.
@@ -64,13 +65,21 @@ func (f *Forecast) Lines() []string {
 	return lines
 }
 
+// Short returns the forecast in a few words.
+func (f *Forecast) Short() string {
+	return "forecast: " + Percent(f.NewlyRefused, f.Passed) + " of " + Thousands(f.Passed) + " calls newly refused"
+}
+
 // String returns "arith-mul: rateLimit.rate 10000 → 1: would refuse 99.98 % of 5,012 calls/s, most of web to Arith.Mul".
 func (f *Finding) String() string {
 	var b strings.Builder
-	if f.Rule != "" {
+	if f.Rule != "" && !strings.Contains(f.Change, "rule "+f.Rule) {
 		b.WriteString(f.Rule + ": ")
 	}
 	b.WriteString(f.Change + ": ")
+	if !strings.Contains(f.Change, string(f.Kind)) {
+		b.WriteString("its " + string(f.Kind) + " ")
+	}
 	switch {
 	case f.NotForecast != "" && f.Calls == 0:
 		b.WriteString("cannot be forecast: " + f.NotForecast)

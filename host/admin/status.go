@@ -87,7 +87,8 @@ type Running struct {
 	Source    string    `json:"source"`
 	Why       string    `json:"why,omitempty"`
 	Rules     int       `json:"rules"`
-	Changes   Changes   `json:"changes,omitempty"` // of the edit that it was applied with
+	Changes   Changes   `json:"changes,omitempty"`  // of the edit that it was applied with
+	Forecast  *Forecast `json:"forecast,omitempty"` // of that edit
 }
 
 // LastAttempt shows the last attempt in the status.

@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// breaker is a circuit breaker that sees calls at even distances, which fail at random with the ratio of their span.
+// breaker is a circuit breaker that sees calls that come and fail at random, with the rates of their span.
 type breaker struct {
 	*config.CircuitBreaker
 	random *rand.Rand
@@ -47,7 +47,7 @@ func (b *breaker) run(length time.Duration, o *observed) float64 {
 	steps := math.Ceil(min(o.calls, maxSteps))
 	each, pause, refused := o.calls/steps, length.Seconds()/steps, 0.0
 	for range int(steps) {
-		b.pass(pause)
+		b.pass(pause * b.random.ExpFloat64())
 		refused += b.meet(each)
 	}
 	return refused / o.calls

@@ -61,7 +61,7 @@ func (d *difference) subjects() (list []subject, others []admin.Finding) {
 func otherChange(c config.Changes) admin.Finding {
 	bare := c[0]
 	bare.Position = config.Position{}
-	return admin.Finding{Change: config.Changes{bare}.String(), Position: c[0].Position.String(), NotForecast: "it is not a change of a rule"}
+	return admin.Finding{Change: config.Changes{bare}.String(), At: c[0].Position, Position: c[0].Position.String(), NotForecast: "it is not a change of a rule"}
 }
 
 // kinds returns the kinds of a rule that the edit changes. rule and was are the rule after and before; nil: it is new, or removed.
@@ -117,12 +117,14 @@ func (s *subject) finding(r *record, old, next *run) admin.Finding {
 	} else if t := next.of(rule, s.kind); t != nil {
 		by = t
 	}
+	at := s.position(rule)
 	f := admin.Finding{
-		Rule: rule.Name, Kind: s.kind, Change: s.text(), Position: s.position(rule), Calls: whole(by.met), CallsPerSecond: by.met / r.length.Seconds(),
+		Rule: rule.Name, Kind: s.kind, Change: s.text(), At: at, Position: at.String(), Calls: whole(by.met),
 		Refused: whole(by.refused), RefusedBefore: whole(min(before.refused, by.met)), NotCounted: whole(by.undecided), NotForecast: by.why,
 		Rough: rough[s.kind],
 	}
 	if by.met > 0 {
+		f.CallsPerSecond = by.met / r.length.Seconds()
 		f.Share, f.Most = by.refused/by.met, most(r, rule, by)
 	}
 	switch {
@@ -153,11 +155,11 @@ func (s *subject) text() string {
 }
 
 // position returns where the first change is.
-func (s *subject) position(rule *config.Rule) string {
+func (s *subject) position(rule *config.Rule) config.Position {
 	if len(s.changes) > 0 && !s.changes[0].Position.IsZero() {
-		return s.changes[0].Position.String()
+		return s.changes[0].Position
 	}
-	return rule.Position(string(s.kind)).String()
+	return rule.Position(string(s.kind))
 }
 
 func whole(n float64) uint64 { return uint64(math.Round(n)) }

@@ -20,9 +20,9 @@ import (
 // applyCommand puts policy files in force without writing them.
 type applyCommand struct {
 	*app
-	prune, yes, dryRun, wait, allowWider bool
-	revertAfter                          time.Duration
-	message                              string
+	prune, yes, dryRun, wait, allowWider, force bool
+	revertAfter                                 time.Duration
+	message                                     string
 }
 
 func newApply(a *app) *cobra.Command {
@@ -37,10 +37,16 @@ The host writes no files: what was applied stays in force, over restarts too if 
 change or easymicro reload --force. A plan made by "easymicro diff FILES --out p.plan" is applied only if the host still runs
 what the plan was made for.
 
+It also shows the forecast: which of the calls of the last five minutes the edit would have refused or timed out. An edit whose
+forecast exceeds policies.autoRollback.maxNewRefusals, for all calls or those of one method, is applied only if the question is
+answered at a terminal, which --yes does not do, or with --force; otherwise apply exits with 1. Either way the edit is observed,
+and rolled back if it refuses that many.
+
 It exits with 3 if the files have problems, and with 5 if the plan is stale or, with --wait, if the host has rolled the edit
 back.`,
 		Example: `  easymicro apply policies.d/10-orders.yaml -m "ticket 4711"
   easymicro apply policies.d/*.yaml --prune --dry-run
+  easymicro apply limits.yaml --yes --force
   easymicro apply limits.yaml --yes --revert-after 2m && easymicro confirm
   easymicro apply p.plan --yes --wait`,
 		Args: func(_ *cobra.Command, args []string) error {
@@ -57,6 +63,7 @@ back.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&c.prune, "prune", false, "take the other policy files of the host out of force")
 	flags.BoolVarP(&c.yes, "yes", "y", false, "do not ask")
+	flags.BoolVar(&c.force, "force", false, "apply whatever the forecast is")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "have the host check the files and show what would change, and apply nothing")
 	flags.BoolVar(&c.wait, "wait", false, "wait until the host keeps the edit or has rolled it back")
 	flags.BoolVar(&c.allowWider, "allow-wider", false, "accept that more callers may call more methods, under policies.widening: refuse")
@@ -98,7 +105,11 @@ func (c *applyCommand) run(cmd *cobra.Command, args []string) error {
 	case c.format == formatText:
 		shown.text()
 	}
-	if asks && !c.agreed() {
+	question := "Apply?"
+	if f := d.Forecast; f != nil && f.Exceeds != "" && !c.force && terminal(c.in) {
+		question, asks, q.Force = "The forecast exceeds policies.autoRollback.maxNewRefusals. Apply all the same?", true, true
+	}
+	if asks && !c.agreed(question) {
 		return failed("nothing was applied")
 	}
 	q.IfMatch = d.Hash // apply only what was shown
@@ -112,7 +123,7 @@ func (c *applyCommand) run(cmd *cobra.Command, args []string) error {
 // request returns the request for the arguments: policy files, or a plan.
 func (c *applyCommand) request(args []string) (*admin.ApplyRequest, error) {
 	q := &admin.ApplyRequest{
-		Prune: c.prune, AllowWider: c.allowWider, RevertAfter: admin.Seconds(c.revertAfter), Message: c.message,
+		Prune: c.prune, AllowWider: c.allowWider, Force: c.force, RevertAfter: admin.Seconds(c.revertAfter), Message: c.message,
 	}
 	if len(args) == 1 {
 		p, err := readPlan(args[0])
@@ -131,9 +142,9 @@ func (c *applyCommand) request(args []string) (*admin.ApplyRequest, error) {
 	return q, err
 }
 
-// agreed asks the user whether to apply, and reports whether the answer is yes.
-func (c *applyCommand) agreed() bool {
-	fmt.Fprint(c.err, "Apply? [y/N] ")
+// agreed asks the user a question, and reports whether the answer is yes.
+func (c *applyCommand) agreed(question string) bool {
+	fmt.Fprint(c.err, question+" [y/N] ")
 	answer, _ := bufio.NewReader(c.in).ReadString('\n')
 	answer = strings.ToLower(strings.TrimSpace(answer))
 	return answer == "y" || answer == "yes"
@@ -166,6 +177,7 @@ type plan struct {
 	Files    []admin.ApplyFile `json:"files"`
 	Prune    bool              `json:"prune"`
 	Changes  admin.Changes     `json:"changes"`
+	Forecast *admin.Forecast   `json:"forecast,omitempty"`
 }
 
 // readPlan reads a plan. It returns nil if the file is a policy file.
@@ -226,6 +238,7 @@ func (d *difference) text() {
 	for i, line := range d.Changes.Signed() {
 		d.line("%s", d.paint(colors[d.Changes[i].Effect], line))
 	}
+	forecastText(d.printer, d.Forecast)
 	for _, p := range d.Problems {
 		if p.Warning {
 			d.line("%s", warningText(d.printer, p))
@@ -235,5 +248,15 @@ func (d *difference) text() {
 	}
 	for _, w := range d.Warnings {
 		d.line("%s", warningText(d.printer, w))
+	}
+}
+
+// forecastText shows what an edit would have got from the last calls.
+func forecastText(p *printer, f *admin.Forecast) {
+	for _, line := range f.Lines() {
+		p.line("%s %s", p.paint(bold, "forecast:"), line)
+	}
+	if f != nil && f.Exceeds != "" {
+		p.line("%s %s", p.paint(red, "forecast:"), f.Exceeds)
 	}
 }

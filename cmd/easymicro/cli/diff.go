@@ -24,14 +24,16 @@ func newDiff(a *app) *cobra.Command {
 		Long: `diff has the running host read its files and compares them with what it runs, in meaning: order, comments and defaults written
 out do not count. Given FILES, it compares what easymicro apply FILES would put in force. Nothing is applied. Each change is a
 line: + added, - removed, ~ changed, then < if it lets more calls through (wider) and > if it lets fewer through (tighter), its
-position, and rolling or restart if it is more than a change between two calls. Then follow warnings: rules for access that go,
-and calls that only the files let through.
+position, and rolling or restart if it is more than a change between two calls. Then follows the forecast: for each changed rule
+which of the calls of the last five minutes it would have refused or timed out, whose, and what cannot be forecast. Then come
+warnings: rules for access that go, and calls that only the files let through.
 
 With --out it keeps FILES and what the host runs as a plan, which easymicro apply accepts as long as the host runs the same.
 
 It exits with 3 if the files have problems and, with --exit-code, if there is a difference.`,
 		Example: `  easymicro diff
   easymicro diff --exit-code -o json
+  easymicro diff -o json | jq .forecast
   easymicro diff policies.d/10-orders.yaml --out p.plan`,
 		ValidArgsFunction: completeManifests,
 		RunE:              c.run,
@@ -94,6 +96,6 @@ func (c *diffCommand) difference(ctx context.Context, host *hostClient, args []s
 	if c.out == "" {
 		return d, nil
 	}
-	p := &plan{Version: planVersion, Hash: d.Hash, Revision: d.Revision, Files: list, Prune: c.prune, Changes: d.Changes}
+	p := &plan{Version: planVersion, Hash: d.Hash, Revision: d.Revision, Files: list, Prune: c.prune, Changes: d.Changes, Forecast: d.Forecast}
 	return d, p.write(c.out)
 }

@@ -95,6 +95,8 @@ func whatText(r *admin.Attempt) string {
 		words = append(words, problems[0].String())
 	case len(problems) > 1:
 		words = append(words, fmt.Sprintf("%s (and %d more)", problems[0], len(problems)-1))
+	case r.Forecast != nil && r.Forecast.NewlyRefused > 0:
+		words = append(words, few(r.Changes.Lines(), shown)+"; "+r.Forecast.Short())
 	case len(r.Changes) > 0:
 		words = append(words, few(r.Changes.Lines(), shown))
 	}
@@ -111,9 +113,10 @@ func newHistoryShow(a *app) *cobra.Command {
 	c := &historyShowCommand{app: a}
 	cmd := &cobra.Command{
 		Use:   "show REVISION",
-		Short: "Show a revision: what it changed, its warnings and its files",
-		Long: `show shows a revision of a running host: where it came from, what it changed, its warnings, and the files that it was made
-of. With --files it prints the texts of the files; those of processes before need host.state in the manifest.`,
+		Short: "Show a revision: what it changed, its forecast, its warnings and its files",
+		Long: `show shows a revision of a running host: where it came from, what it changed, which of the calls before it would have
+refused, its warnings, and the files that it was made of. With --files it prints the texts of the files; those of earlier
+processes need host.state in the manifest.`,
 		Example: `  easymicro history show 42
   easymicro history show r42 --files`,
 		Args:              argRange(1, 1, "one argument: the number of a revision, such as 42 or r42"),
@@ -190,6 +193,7 @@ func revisionText(p *printer, r *admin.Attempt) {
 	for _, line := range r.Changes.Lines() {
 		p.line("  %s", line)
 	}
+	forecastText(p, r.Forecast)
 	for _, w := range r.Warnings {
 		p.line("%s", warningText(p, w))
 	}

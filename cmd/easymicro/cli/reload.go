@@ -48,8 +48,13 @@ func (c *reloadCommand) run(cmd *cobra.Command, _ []string) error {
 
 // reloadError adds the exit code to an error of a reload. Problems of the files have their own.
 func reloadError(host *hostClient, err error) error {
-	if answered, ok := errors.AsType[*admin.Error](err); ok && answered.Code == admin.CodeRejected {
-		return &exitError{ExitProblems, answered, answered.Problems}
+	if answered, ok := errors.AsType[*admin.Error](err); ok {
+		switch answered.Code {
+		case admin.CodeRejected:
+			return &exitError{ExitProblems, answered, answered.Problems}
+		case admin.CodeForecast:
+			return &exitError{ExitFailed, answered, answered.Problems}
+		}
 	}
 	return host.failed(err)
 }
@@ -60,6 +65,7 @@ func (c *reloadCommand) text(r *admin.Attempt) {
 	} else {
 		c.line("%s", appliedText(&c.printer, r))
 	}
+	forecastText(&c.printer, r.Forecast)
 	for _, w := range r.Warnings {
 		c.line("%s", warningText(&c.printer, w))
 	}

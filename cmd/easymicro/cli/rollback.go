@@ -125,6 +125,7 @@ func (p *putInForce) text(r *admin.Attempt) {
 	p.line("%s", appliedText(&p.printer, r))
 	if r.Source == admin.SourceRollback {
 		p.line("  %s", r.Why)
+		forecastText(&p.printer, r.Forecast)
 	}
 	for _, w := range r.Warnings {
 		if !slices.Contains(p.told, w) {

@@ -214,6 +214,9 @@ func (s *screen) revision(r host.Attempt) {
 			s.line("%s", s.paint(red, r.Why))
 		}
 		s.line("%s", appliedText(s.printer, &r))
+		if r.Forecast != nil && r.Forecast.Calls > 0 {
+			forecastText(s.printer, r.Forecast)
+		}
 		s.showWarnings(newWarnings(known, r.Warnings))
 	case host.ResultUnchanged:
 		s.line("r%d keeps running: nothing changed", r.Number)
@@ -273,6 +276,7 @@ type revisionView struct {
 	Source   string          `json:"source"`
 	Took     float64         `json:"took_seconds,omitempty"`
 	Changes  []string        `json:"changes,omitempty"`
+	Forecast *admin.Forecast `json:"forecast,omitempty"`
 	Error    string          `json:"error,omitempty"`
 	Problems config.Problems `json:"problems,omitempty"`
 	Warnings config.Problems `json:"warnings,omitempty"`
@@ -295,7 +299,7 @@ func (s *screen) readyJSON(h *host.Host) {
 func (s *screen) revisionJSON(r host.Attempt) {
 	s.event(revisionView{
 		Event: "revision", At: r.At, Revision: r.Number, Result: r.Result, Source: r.Source, Took: time.Duration(r.Took).Seconds(),
-		Changes: r.Changes.Lines(), Error: r.Error, Problems: r.Problems, Warnings: r.Warnings,
+		Changes: r.Changes.Lines(), Forecast: r.Forecast, Error: r.Error, Problems: r.Problems, Warnings: r.Warnings,
 	})
 }
 

@@ -177,6 +177,9 @@ func (t *statusText) changesText(r *admin.Running) {
 	if more := len(lines) - shown; more > 0 {
 		t.line("  and %d more: easymicro status -o json", more)
 	}
+	if f := r.Forecast; f != nil && f.Calls > 0 {
+		forecastText(t.printer, f)
+	}
 }
 
 // shownElsewhere reports whether another part of the status shows the current state of a reload warning.
