@@ -47,7 +47,7 @@ func TestAHostForecastsItsOwnTraffic(t *testing.T) {
 	}{
 		"access": {"", "  - {name: x, match: {service: Arith}, access: {deny: [{caller: anonymous}]}}\n", 1. / 3, true},
 		"rate":   {"", "  - {name: x, match: {service: Arith}, rateLimit: {rate: 100, per: 24h}}\n", 2. / 3, true},
-		"key":    {"", "  - {name: x, match: {service: Arith}, rateLimit: {rate: 75, per: 24h, key: caller}}\n", 1. / 3, true},
+		"key":    {"", "  - {name: x, match: {service: Arith}, rateLimit: {rate: 75, per: 24h, key: caller}}\n", 1. / 3, false},
 		"wider": {
 			"  - {name: x, match: {service: Arith}, access: {allow: [{caller: partner}]}}\n",
 			"  - {name: x, match: {service: Arith}, access: {allow: [{caller: partner}, {caller: anonymous}]}}\n", 1. / 6, false,

@@ -147,11 +147,14 @@ var rough = map[config.Kind]string{
 
 // text returns the changes of the subject in one line, without its name and position.
 func (s *subject) text() string {
+	if len(s.changes) == 0 {
+		return string(s.kind) + " changed"
+	}
 	bare := slices.Clone(s.changes)
 	for i := range bare {
-		bare[i].Subject, bare[i].Position = "", config.Position{}
+		bare[i].Position = config.Position{}
 	}
-	return bare.String()
+	return strings.TrimPrefix(bare.String(), bare[0].Subject+": ")
 }
 
 // position returns where the first change is.
