@@ -3,9 +3,12 @@ package forecast_test
 import (
 	"cmp"
 	"context"
+	"fmt"
 	"math"
 	"math/rand/v2"
 	"net/netip"
+	"regexp"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -253,5 +256,75 @@ func TestAForecastComesTrue(t *testing.T) {
 				}
 			})
 		})
+	}
+}
+
+// What the record does not have is said, and is not counted.
+func TestWhatIsNotKnownIsSaid(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, nil)
+		record := func(calls int, f traffic.Flow) {
+			f.Method = "Arith/Mul"
+			for range calls {
+				s.methods[f.Method].Observe(time.Now(), time.Millisecond, f.Code, f.Refused)
+				s.sketch.Observe(time.Now(), time.Millisecond, f)
+			}
+		}
+		record(1000, traffic.Flow{Caller: "web"})
+		record(500, traffic.Flow{Code: code.Unauthenticated, Refused: true}) // before the rules
+		for i := range 5000 {
+			record(1, traffic.Flow{Caller: fmt.Sprint("tenant-", i)})
+		}
+		time.Sleep(10 * time.Second)
+		old := s.side("  []", nil)
+		for rule, want := range map[string]string{
+			`access: {deny: [{caller: web}]}`:                      `rule x added: its access would refuse .* % of .*; most of web to Arith.Mul \(all\); not for [0-9,]+ further calls: there are too many callers to count the calls of each`,
+			`rateLimit: {rate: 1, key: [caller, metadata.tenant]}`: `rule x added: its rateLimit cannot be forecast: its key has metadata.tenant`,
+			`rateLimit: {rate: 1, per: 24h}`:                       `rule x added: its rateLimit would refuse 99.98 % of .*`,
+			`mode: shadow, timeout: 1s`:                            ``,
+		} {
+			f := s.forecast(old, s.side("  - {name: x, match: {service: Arith}, "+rule+"}", old.Rules))
+			if got := strings.Join(f.Lines(), "; "); !regexp.MustCompile("^" + want + "$").MatchString(got) {
+				t.Errorf("%s: %s", rule, got)
+			}
+			if f != nil && f.Calls != 6000 {
+				t.Errorf("%s: of %d calls", rule, f.Calls)
+			}
+		}
+		removed := s.forecast(s.side("  - {name: x, match: {service: Arith}, access: {deny: [{caller: web}]}}", nil), s.side("  []", nil))
+		if got := removed.Lines(); len(got) != 1 || !strings.HasPrefix(got[0], "enforced rule x removed: its access would refuse none of ") || !strings.Contains(got[0], " now)") {
+			t.Errorf("%q", got)
+		}
+	})
+	s := newScene(t, nil)
+	f := s.forecast(s.side("  []", nil), s.side("  - {name: x, match: {service: Arith}, timeout: 1s}", nil))
+	if got := f.Lines(); !slices.Equal(got, []string{"no calls in the last five minutes"}) || f.Exceeds != "" {
+		t.Errorf("without calls: %q", got)
+	}
+}
+
+func BenchmarkOf(b *testing.B) {
+	rules := func(rate string) string {
+		return "  - {name: x, match: {service: Arith}, rateLimit: {rate: " + rate + ", key: caller}}"
+	}
+	s := &scene{sketch: traffic.NewSketch(), methods: make(map[string]*traffic.Method)}
+	begin := time.Now()
+	for span := range 60 {
+		for i := range 1000 {
+			s.sketch.Observe(begin.Add(time.Duration(span)*5*time.Second), time.Millisecond, traffic.Flow{Method: "Arith/Mul", Caller: fmt.Sprint("c", i)})
+		}
+	}
+	side := func(text string) forecast.Side {
+		list, _ := config.DecodeRules("10.yaml", []byte("rules:\n"+text), nil)
+		compiled, err := policies.Compile(list, targets, nil, policies.Options{})
+		if err != nil {
+			b.Fatal(err)
+		}
+		return forecast.Side{Set: &config.Set{Rules: list}, Rules: compiled}
+	}
+	old, next := side(rules("10")), side(rules("1"))
+	e := &forecast.Edit{Old: old, Next: next, Changes: config.Diff(old.Set, next.Set)}
+	for b.Loop() {
+		forecast.Of(e, &forecast.Traffic{Spans: s.sketch.Record(begin.Add(5 * time.Minute)), Latency: func(string) traffic.Latency { return traffic.Latency{} }})
 	}
 }

@@ -43,3 +43,34 @@ func TestApplyAsksOnATerminal(t *testing.T) {
 		}
 	}
 }
+
+// A terminal is asked about the forecast even with --yes, and then sends the answer.
+func TestApplyAsksAboutTheForecast(t *testing.T) {
+	h := hosttest.Start(t, "services: [{name: Desk, handler: test.desk}]\npolicies: {files: [p.yaml], autoRollback: {minRequests: 1}}\n", hosttest.Options{
+		Registry: registry.Default(), Files: map[string]string{"p.yaml": "rules: [{name: a, match: {service: Desk}, timeout: 1s}]\n"},
+	})
+	h.Post("/Desk/Mul", `{"a": 2, "b": 3}`)
+	path := filepath.Join(t.TempDir(), "p.yaml")
+	if err := os.WriteFile(path, []byte("rules: [{name: a, match: {service: Desk}, access: {allow: [{caller: web}]}}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	const question = "The forecast exceeds policies.autoRollback.maxNewRefusals. Apply all the same? [y/N] "
+	for _, c := range []struct {
+		answer, flag string
+		code         int
+		asked        int
+	}{{"\n", "--yes", cli.ExitFailed, 1}, {"no\n", "--prune", cli.ExitFailed, 1}, {"", "--dry-run", cli.ExitOK, 0}, {"y\n", "--yes", cli.ExitOK, 1}} {
+		ours, theirs := openTerminal(t)
+		if _, err := io.WriteString(ours, c.answer); err != nil {
+			t.Fatal(err)
+		}
+		var out, errs strings.Builder
+		code := cli.Run(t.Context(), []string{"apply", path, c.flag, "--admin", h.AdminAddr().String()}, cli.IO{In: theirs, Out: &out, Err: &errs})
+		if code != c.code || strings.Count(errs.String(), question) != c.asked || strings.Contains(errs.String(), "Apply? ") {
+			t.Errorf("%q %s exits with %d\n%s%s", c.answer, c.flag, code, out.String(), errs.String())
+		}
+	}
+	if s, err := h.Admin.Status(t.Context()); err != nil || s.Policies.Running.Revision != 2 {
+		t.Errorf("%+v, %v", s.Policies.Running, err)
+	}
+}
