@@ -48,17 +48,19 @@ func newMeeting(g *Guard, calls *Calls) (m Meeting) {
 		return m
 	}
 	c, now := &Call{Caller: cmp.Or(calls.Caller, Anonymous), Peer: calls.Peer.Unmap(), target: calls.Target}, time.Now()
-	for _, of := range g.matching {
-		if r := of.rule; r.enforced && !r.expired(now) {
-			for _, kind := range r.config.Kinds() {
-				if why := r.undecided(kind, calls); why != "" && (calls.AnyCaller || calls.AnyPeer || r.mayMeet(c)) {
-					m.Undecided = append(m.Undecided, Undecided{r.config, kind, why})
-				}
-			}
-		}
+	lost := calls.AnyCaller || calls.AnyPeer
+	if lost { // rules that name callers or peers are not all in the plan
+		m.addUndecided(g.matching, calls, now)
 	}
 	applies := func(e *entry) bool {
-		return e.applies(c, now) && e.rule.enforcedFor(c) && e.rule.undecided(e.kind, calls) == ""
+		if !e.applies(c, now) || !e.rule.enforcedFor(c) {
+			return false
+		}
+		why := e.rule.undecided(e.kind, calls)
+		if why != "" && !lost {
+			m.Undecided = append(m.Undecided, Undecided{e.rule.config, e.kind, why})
+		}
+		return why == ""
 	}
 	p := g.plan(c.Caller)
 	for _, e := range p.access {
@@ -88,4 +90,19 @@ func newMeeting(g *Guard, calls *Calls) (m Meeting) {
 	}
 	m.Breaker, m.Timeout = first(p.breaker), first(p.timeout)
 	return m
+}
+
+// addUndecided adds the rules that apply to some of the calls only.
+func (m *Meeting) addUndecided(matching []candidate, calls *Calls, now time.Time) {
+	for _, of := range matching {
+		r := of.rule
+		if !r.enforced || r.expired(now) || !calls.AnyCaller && !r.callers.empty() && !r.callers.match(cmp.Or(calls.Caller, Anonymous)) {
+			continue
+		}
+		for _, kind := range r.config.Kinds() {
+			if why := r.undecided(kind, calls); why != "" {
+				m.Undecided = append(m.Undecided, Undecided{r.config, kind, why})
+			}
+		}
+	}
 }

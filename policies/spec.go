@@ -270,12 +270,6 @@ func (r *spec) enforcedFor(c *Call) bool {
 	return config.ShareOf(r.name, c.Caller, c.Peer) < r.share
 }
 
-// mayMeet reports whether a rule applies to a call whose method it matches.
-func (r *spec) mayMeet(c *Call) bool {
-	return (r.callers.empty() || r.callers.match(c.Caller)) && (len(r.peers) == 0 || contains(r.peers, c.Peer)) && r.enforcedFor(c) &&
-		!slices.ContainsFunc(r.exceptionsOf(c.target, ""), func(x *exception) bool { return x.matchesCall(c) })
-}
-
 // undecided returns why a kind of the rule treats calls differently that have the same Calls; empty if it does not.
 func (r *spec) undecided(kind config.Kind, calls *Calls) string {
 	if kind == config.KindRateLimit {

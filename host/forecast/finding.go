@@ -121,10 +121,10 @@ func (s *subject) finding(r *record, old, next *run) admin.Finding {
 	f := admin.Finding{
 		Rule: rule.Name, Kind: s.kind, Change: s.text(), At: at, Position: at.String(), Calls: whole(by.met),
 		Refused: whole(by.refused), RefusedBefore: whole(min(before.refused, by.met)), NotCounted: whole(by.undecided), NotForecast: by.why,
-		Rough: rough[s.kind],
 	}
 	if by.met > 0 {
 		f.CallsPerSecond = by.met / r.length.Seconds()
+		f.Rough = s.rough(by, before, f.CallsPerSecond)
 		f.Share, f.Most = by.refused/by.met, most(r, rule, by)
 	}
 	switch {
@@ -133,16 +133,30 @@ func (s *subject) finding(r *record, old, next *run) admin.Finding {
 	case s.kind.ClientOnly():
 		f.NotForecast = "it is not a rule for calls that come in"
 	}
-	if f.Refused+f.RefusedBefore == 0 && s.kind != config.KindConcurrency && s.kind != config.KindCircuitBreaker {
-		f.Rough = ""
-	}
 	return f
 }
 
-// rough is why the forecast for a kind is rough.
-var rough = map[config.Kind]string{
-	config.KindConcurrency:    "it takes calls to come independently of each other",
-	config.KindCircuitBreaker: "it takes failures to come at random",
+// rough returns why the forecast is rough; empty if it is not.
+func (s *subject) rough(by, before *tally, perSecond float64) string {
+	if s.rule == nil {
+		return ""
+	}
+	switch r := s.rule; s.kind {
+	case config.KindConcurrency:
+		return "it takes calls to come independently of each other"
+	case config.KindCircuitBreaker:
+		return "it takes failures to come at random"
+	case config.KindTimeout:
+		if s.was != nil && *r.Timeout > *s.was.Timeout && before.refused > 0 {
+			return "how long the calls would have taken that the shorter timeout has ended is not known"
+		}
+	case config.KindRateLimit:
+		rate := float64(r.RateLimit.Rate) / r.RateLimit.Per.Std().Seconds()
+		if len(r.RateLimit.Key) == 0 && by.met > 0 && float64(r.RateLimit.Burst) < perSecond/10 && rate > perSecond/2 {
+			return "how unevenly calls come within five seconds is not known, and the burst is small"
+		}
+	}
+	return ""
 }
 
 // text returns the changes of the subject in one line, without its name and position.
