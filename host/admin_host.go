@@ -160,7 +160,7 @@ func (a *adminHost) refused(err error, help string) error {
 	inForce := a.current.Load().revision
 	var answer *admin.Error
 	var stale *staleError
-	var refused tooManyRefused
+	var refused forecastError
 	var problems config.Problems
 	switch {
 	case errors.As(err, &answer):

@@ -151,7 +151,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 		g.forecast = forecastOf(a.core, prev, g.set, g.policies, g.changes)
 		if g.forecast != nil && g.forecast.Exceeds != "" {
 			a.abandon(steps)
-			return nil, tooManyRefused{g.forecast}
+			return nil, forecastError{g.forecast}
 		}
 	}
 	w := a.rollbacks.observe(prev, g, from)

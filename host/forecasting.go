@@ -53,13 +53,13 @@ func latencies(g *generation, now time.Time) func(method string) traffic.Latency
 	}
 }
 
-// tooManyRefused is the error of an edit that is not applied because of its forecast.
-type tooManyRefused struct{ *admin.Forecast }
+// forecastError is the error of an edit that is not applied because of its forecast.
+type forecastError struct{ *admin.Forecast }
 
-func (e tooManyRefused) Error() string { return e.Exceeds }
+func (e forecastError) Error() string { return e.Exceeds }
 
 // answer returns the error as one of the API.
-func (e tooManyRefused) answer(inForce int) *admin.Error {
+func (e forecastError) answer(inForce int) *admin.Error {
 	var problems config.Problems
 	for i := range e.Findings {
 		f := &e.Findings[i]

@@ -372,8 +372,9 @@ func (s *serving) recordOutcome(err error, refused bool) {
 	s.metrics.Done(c, took)
 	byRule := e != nil && (!s.admitted || e.Own() && e.Rule != "")
 	end := s.wire.Arrived().Add(took)
-	s.metrics.Traffic().Observe(end, took, c, byRule)
-	s.recorder.flows.Observe(end, took, traffic.Flow{Method: s.metrics.Name(), Caller: s.caller, Peer: s.wire.Peer().Unmap(), Code: c, Refused: byRule})
+	s.recorder.flows.Observe(s.metrics.Traffic(), end, took, traffic.Flow{
+		Method: s.metrics.Name(), Caller: s.caller, Peer: s.wire.Peer().Unmap(), Code: c, Refused: byRule,
+	})
 	s.trace.End(e, s.caller)
 	if e != nil && refused && e.Own() {
 		s.recorder.recordRefusal(s.generation, s.refusal(e.Rule, e.Reason, e.Code), s.method.Subject(), s.trace.ID(), e)

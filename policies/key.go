@@ -118,6 +118,11 @@ func (k limitKey) byCaller() bool {
 	return !slices.ContainsFunc(k, func(p keyPart) bool { return p.kind != keyCaller && p.kind != keyMethod })
 }
 
+// has reports whether a part of the key is of a kind.
+func (k limitKey) has(kind keyKind) bool {
+	return slices.ContainsFunc(k, func(p keyPart) bool { return p.kind == kind })
+}
+
 // missing returns the metadata of the key that a call lacks.
 func (k limitKey) missing(c *Call) string {
 	for i := range k {

@@ -272,22 +272,17 @@ func (r *spec) enforcedFor(c *Call) bool {
 
 // undecided returns why a kind of the rule treats calls differently that have the same Calls; empty if it does not.
 func (r *spec) undecided(kind config.Kind, calls *Calls) string {
-	if kind == config.KindRateLimit {
+	limit := kind == config.KindRateLimit
+	if limit {
 		for _, part := range r.config.RateLimit.Key {
 			if strings.HasPrefix(part, config.KeyMetadata) {
 				return "its key has " + part
 			}
 		}
 	}
-	callers := !r.callers.empty() || r.share < 1 || slices.ContainsFunc(r.except, func(x *exception) bool { return !x.callers.empty() })
-	peers := len(r.peers) > 0 || slices.ContainsFunc(r.except, func(x *exception) bool { return len(x.peers) > 0 })
-	switch kind {
-	case config.KindAccess:
-		callers = true
-	case config.KindRateLimit:
-		callers = callers || slices.ContainsFunc(r.key, func(p keyPart) bool { return p.kind == keyCaller })
-		peers = peers || slices.ContainsFunc(r.key, func(p keyPart) bool { return p.kind == keyPeer })
-	}
+	callers := kind == config.KindAccess || limit && r.key.has(keyCaller) || !r.callers.empty() || r.share < 1 ||
+		slices.ContainsFunc(r.except, func(x *exception) bool { return !x.callers.empty() })
+	peers := limit && r.key.has(keyPeer) || len(r.peers) > 0 || slices.ContainsFunc(r.except, func(x *exception) bool { return len(x.peers) > 0 })
 	const lost = "there are too many %s to count the calls of each"
 	switch {
 	case callers && calls.AnyCaller:

@@ -29,7 +29,7 @@ const windowParts = 10
 type outcomes struct{ all, failed, slow float64 }
 
 func newBreaker(c *config.CircuitBreaker) *breaker {
-	return &breaker{CircuitBreaker: c, random: rand.New(rand.NewPCG(1, 2))} //nolint:gosec // the same forecast each time
+	return &breaker{CircuitBreaker: c, random: rand.New(rand.NewPCG(1, 2))} // the same forecast each time
 }
 
 // maxSteps bounds the work for a span.

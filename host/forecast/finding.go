@@ -32,11 +32,14 @@ func newDifference(e *Edit) *difference {
 
 // subjects returns the kinds of rules that the edit changes, and findings about changes that cannot be forecast.
 func (d *difference) subjects() (list []subject, others []admin.Finding) {
-	for i, end := 0, 0; i < len(d.Changes); i = end {
-		name := d.Changes[i].Subject
-		for end = i; end < len(d.Changes) && d.Changes[end].Subject == name; end++ {
+	for left := d.Changes; len(left) > 0; {
+		name := left[0].Subject
+		n := slices.IndexFunc(left, func(c config.Change) bool { return c.Subject != name })
+		if n < 0 {
+			n = len(left)
 		}
-		some := d.Changes[i:end]
+		some := left[:n]
+		left = left[n:]
 		if some.Neutral() {
 			continue
 		}
@@ -124,7 +127,7 @@ func (s *subject) finding(r *record, old, next *run) admin.Finding {
 	}
 	if by.met > 0 {
 		f.CallsPerSecond = by.met / r.length.Seconds()
-		f.Rough = s.rough(by, before, f.CallsPerSecond)
+		f.Rough = s.rough(before, f.CallsPerSecond)
 		f.Share, f.Most = by.refused/by.met, most(r, rule, by)
 	}
 	switch {
@@ -137,22 +140,18 @@ func (s *subject) finding(r *record, old, next *run) admin.Finding {
 }
 
 // rough returns why the forecast is rough; empty if it is not.
-func (s *subject) rough(by, before *tally, perSecond float64) string {
-	if s.rule == nil {
-		return ""
-	}
-	switch r := s.rule; s.kind {
-	case config.KindConcurrency:
+func (s *subject) rough(before *tally, perSecond float64) string {
+	switch r := s.rule; {
+	case r == nil:
+	case s.kind == config.KindConcurrency:
 		return "it takes calls to come independently of each other"
-	case config.KindCircuitBreaker:
+	case s.kind == config.KindCircuitBreaker:
 		return "it takes failures to come at random"
-	case config.KindTimeout:
-		if s.was != nil && *r.Timeout > *s.was.Timeout && before.refused > 0 {
-			return "how long the calls would have taken that the shorter timeout has ended is not known"
-		}
-	case config.KindRateLimit:
-		rate := float64(r.RateLimit.Rate) / r.RateLimit.Per.Std().Seconds()
-		if len(r.RateLimit.Key) == 0 && by.met > 0 && float64(r.RateLimit.Burst) < perSecond/10 && rate > perSecond/2 {
+	case s.kind == config.KindTimeout && s.was != nil && *r.Timeout > *s.was.Timeout && before.refused > 0:
+		return "how long the calls would have taken that the shorter timeout has ended is not known"
+	case s.kind == config.KindRateLimit && len(r.RateLimit.Key) == 0:
+		limit := r.RateLimit
+		if float64(limit.Burst) < perSecond/10 && float64(limit.Rate)/limit.Per.Std().Seconds() > perSecond/2 {
 			return "how unevenly calls come within five seconds is not known, and the burst is small"
 		}
 	}

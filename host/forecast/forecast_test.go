@@ -118,8 +118,7 @@ func (s *scene) call(rules *policies.Snapshot, c *caller, took time.Duration, fa
 		rule, _, _ = strings.Cut(e.Rule, "@")
 	}
 	now := time.Now()
-	s.methods[c.method].Observe(now, now.Sub(begin), is, refused)
-	s.sketch.Observe(now, now.Sub(begin), traffic.Flow{Method: c.method, Caller: cmp.Or(c.name, policies.Anonymous), Peer: peer, Code: is, Refused: refused})
+	s.sketch.Observe(s.methods[c.method], now, now.Sub(begin), traffic.Flow{Method: c.method, Caller: cmp.Or(c.name, policies.Anonymous), Peer: peer, Code: is, Refused: refused})
 	seen.add(rule)
 	seen.add("all")
 }
@@ -266,8 +265,7 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 		record := func(calls int, f traffic.Flow) {
 			f.Method = "Arith/Mul"
 			for range calls {
-				s.methods[f.Method].Observe(time.Now(), time.Millisecond, f.Code, f.Refused)
-				s.sketch.Observe(time.Now(), time.Millisecond, f)
+				s.sketch.Observe(s.methods[f.Method], time.Now(), time.Millisecond, f)
 			}
 		}
 		record(1000, traffic.Flow{Caller: "web"})
@@ -307,11 +305,11 @@ func BenchmarkOf(b *testing.B) {
 	rules := func(rate string) string {
 		return "  - {name: x, match: {service: Arith}, rateLimit: {rate: " + rate + ", key: caller}}"
 	}
-	s := &scene{sketch: traffic.NewSketch(), methods: make(map[string]*traffic.Method)}
+	sketch := traffic.NewSketch()
 	begin := time.Now()
 	for span := range 60 {
 		for i := range 1000 {
-			s.sketch.Observe(begin.Add(time.Duration(span)*5*time.Second), time.Millisecond, traffic.Flow{Method: "Arith/Mul", Caller: fmt.Sprint("c", i)})
+			sketch.Observe(nil, begin.Add(time.Duration(span)*5*time.Second), time.Millisecond, traffic.Flow{Method: "Arith/Mul", Caller: fmt.Sprint("c", i)})
 		}
 	}
 	side := func(text string) forecast.Side {
@@ -325,6 +323,6 @@ func BenchmarkOf(b *testing.B) {
 	old, next := side(rules("10")), side(rules("1"))
 	e := &forecast.Edit{Old: old, Next: next, Changes: config.Diff(old.Set, next.Set)}
 	for b.Loop() {
-		forecast.Of(e, &forecast.Traffic{Spans: s.sketch.Record(begin.Add(5 * time.Minute)), Latency: func(string) traffic.Latency { return traffic.Latency{} }})
+		forecast.Of(e, &forecast.Traffic{Spans: sketch.Record(begin.Add(5 * time.Minute)), Latency: func(string) traffic.Latency { return traffic.Latency{} }})
 	}
 }

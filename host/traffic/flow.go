@@ -68,9 +68,9 @@ type Row struct {
 	Took  time.Duration // of all of them together
 }
 
-func (r *Row) count(more *Row) {
-	r.Calls += more.Calls
-	r.Took += more.Took
+func (r *Row) count(calls uint64, took time.Duration) {
+	r.Calls += calls
+	r.Took += took
 }
 
 // flows is a table of flows with a bounded number of rows.
@@ -86,17 +86,17 @@ func newFlows(most int) flows {
 }
 
 // add counts calls. Without room for their flow, they count for a coarser one.
-func (t *flows) add(f *Row) {
+func (t *flows) add(f *Flow, calls uint64, took time.Duration) {
 	near := &t.near[f.slot()]
-	if i := int(*near); i < len(t.list) && t.list[i].Flow == f.Flow {
-		t.list[i].count(f)
+	if i := int(*near); i < len(t.list) && t.list[i].Flow == *f {
+		t.list[i].count(calls, took)
 		return
 	}
-	key := f.Flow
+	key := *f
 	for {
 		if i, ok := t.at[key]; ok {
 			*near = i
-			t.list[i].count(f)
+			t.list[i].count(calls, took)
 			return
 		}
 		if len(t.list) < t.room(key.Others) {
@@ -106,7 +106,7 @@ func (t *flows) add(f *Row) {
 	}
 	key.Caller = strings.Clone(key.Caller) // it must not keep the message of a peer alive
 	t.at[key] = int32(len(t.list))
-	t.list = append(t.list, Row{key, f.Calls, f.Took})
+	t.list = append(t.list, Row{key, calls, took})
 }
 
 // room returns how many rows there may be for one more of that kind.

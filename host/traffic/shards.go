@@ -39,11 +39,11 @@ func newShards() shards {
 }
 
 // observe counts a call.
-func (s shards) observe(took time.Duration, c code.Code, refused bool) {
+func (s shards) observe(processor int, took time.Duration, c code.Code, refused bool) {
 	if int(c) >= codes {
 		c = code.Unknown
 	}
-	n := &s[processor()&(len(s)-1)].n
+	n := &s[processor&(len(s)-1)].n
 	if !refused || c == code.DeadlineExceeded { // other refusals take no time, and would distort the distribution
 		n[series+bucketOf(took)].Add(1)
 	}

@@ -50,8 +50,13 @@ func NewSketch() *Sketch {
 	return s
 }
 
-// Observe counts a call that ended at end; took is its duration. It allocates only for flows that are new in their span.
-func (s *Sketch) Observe(end time.Time, took time.Duration, f Flow) {
+// Observe counts a call that ended at end, also for its method, which may be nil; took is its duration. It allocates only for flows that
+// are new in their span.
+func (s *Sketch) Observe(m *Method, end time.Time, took time.Duration, f Flow) {
+	here := processor()
+	if m != nil {
+		m.observe(here, end, took, f.Code, f.Refused)
+	}
 	if len(f.Caller) > maxCallerBytes {
 		f.Caller = code.Clip(f.Caller, maxCallerBytes)
 	}
@@ -62,9 +67,9 @@ func (s *Sketch) Observe(end time.Time, took time.Duration, f Flow) {
 		s.advance(now)
 		s.mu.Unlock()
 	}
-	shard := &s.live[processor()&(len(s.live)-1)]
+	shard := &s.live[here&(len(s.live)-1)]
 	shard.mu.Lock()
-	shard.flows.add(&Row{f, 1, took})
+	shard.flows.add(&f, 1, took)
 	shard.mu.Unlock()
 }
 
@@ -96,7 +101,7 @@ func (s *Sketch) merge(ended bool) []Row {
 	slices.SortFunc(all, func(a, b Row) int { return cmp.Compare(b.Calls, a.Calls) }) // there is room for those with most calls
 	s.merged.reset()
 	for i := range all {
-		s.merged.add(&all[i])
+		s.merged.add(&all[i].Flow, all[i].Calls, all[i].Took)
 	}
 	return slices.Clone(s.merged.list)
 }

@@ -34,6 +34,10 @@ func New() *Method { return &Method{begin: time.Now()} }
 // Observe counts a call that ended at end; took is its duration. refused says that a rule of this host refused or ended the call, or
 // that the host refused it before the rules. Observe does not allocate after the first call with a status code.
 func (m *Method) Observe(end time.Time, took time.Duration, c code.Code, refused bool) {
+	m.observe(processor(), end, took, c, refused)
+}
+
+func (m *Method) observe(processor int, end time.Time, took time.Duration, c code.Code, refused bool) {
 	live := m.live.Load()
 	if live == nil {
 		live = m.start()
@@ -42,7 +46,7 @@ func (m *Method) Observe(end time.Time, took time.Duration, c code.Code, refused
 		m.advance(now)
 		m.mu.Unlock()
 	}
-	live.observe(took, c, refused)
+	live.observe(processor, took, c, refused)
 }
 
 // start makes room for counts: methods that are never called need none.
