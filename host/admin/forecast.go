@@ -11,11 +11,12 @@ import (
 
 // Forecast is what an edit would have got from the calls of the last five minutes.
 type Forecast struct {
-	WindowSeconds Seconds   `json:"window_seconds"` // in which the calls came; at most five minutes
-	Calls         uint64    `json:"calls"`          // of the methods of this host
-	Passed        uint64    `json:"passed"`         // of these, those that the rules in force let through
-	NewlyRefused  uint64    `json:"newly_refused"`  // of these, those that the edit would refuse or time out, and is not meant to
-	Exceeds       string    `json:"exceeds,omitempty"`
+	WindowSeconds Seconds   `json:"window_seconds"`        // in which the calls came; at most five minutes
+	Calls         uint64    `json:"calls"`                 // of the methods of this host
+	Passed        uint64    `json:"passed"`                // of these, those that the rules in force let through
+	NewlyRefused  uint64    `json:"newly_refused"`         // of these, those that the edit would refuse or time out, and is not meant to
+	NotCounted    uint64    `json:"not_counted,omitempty"` // calls of methods that are not recorded apart, since there are too many
+	Exceeds       string    `json:"exceeds,omitempty"`     // how the edit exceeds policies.autoRollback.maxNewRefusals
 	Findings      []Finding `json:"findings"`
 	More          int       `json:"more,omitempty"` // findings that are left out
 }
@@ -52,12 +53,15 @@ func (f *Forecast) Lines() []string {
 	switch {
 	case f == nil:
 		return nil
-	case f.Calls == 0:
+	case f.Calls+f.NotCounted == 0:
 		return []string{"no calls in the last five minutes"}
 	}
 	var lines []string
 	for i := range f.Findings {
 		lines = append(lines, f.Findings[i].String())
+	}
+	if f.NotCounted > 0 {
+		lines = append(lines, Thousands(f.NotCounted)+" further calls are not counted: there are too many methods to record the calls of each")
 	}
 	if f.More > 0 {
 		lines = append(lines, fmt.Sprintf("and %d more changes", f.More))

@@ -45,7 +45,7 @@ func Of(e *Edit, t *Traffic) *admin.Forecast {
 		return nil
 	}
 	r := newRecord(e, t)
-	f := &admin.Forecast{WindowSeconds: admin.Seconds(r.length), Calls: whole(r.calls), Findings: []admin.Finding{}}
+	f := &admin.Forecast{WindowSeconds: admin.Seconds(r.length), Calls: whole(r.calls), NotCounted: whole(r.unnamed), Findings: []admin.Finding{}}
 	breakers := slices.ContainsFunc(subjects, func(s subject) bool {
 		return s.kind == config.KindCircuitBreaker || s.kind == config.KindTimeout
 	})
