@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -11,24 +12,29 @@ import (
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire/code"
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
 // failures compares the ratio of calls that fail after an edit with that of the five minutes before, for the methods and upstreams
-// that the edit affects and for all others. Calls that a rule of this host refused or ended do not count.
+// that the edit affects and for all others. Calls that a rule of this host refused or ended do not count, with one exception: where
+// the edit changes a service, or an upstream that it calls, timeouts and breakers that it does not change end calls because of it.
 type failures struct {
 	revision         int // of the edit
 	maximum          float64
 	minimum          uint64
 	affected, others []failing
+	edited           map[string]bool           // subjects of the edit
+	stopped          map[string]*atomic.Uint64 // of affected, by stoppedKey
 }
 
 // failing counts the calls of one method of this host or of an upstream.
 type failing struct {
-	name   string
-	calls  *traffic.Method
-	start  traffic.Sum
-	before ratio
+	name    string
+	calls   *traffic.Method
+	start   traffic.Sum
+	before  ratio
+	stopped *atomic.Uint64 // calls that timeouts and breakers have ended because of the edit; nil: not counted
 }
 
 // ratio counts calls, and those of them that failed.
@@ -47,46 +53,76 @@ func (r ratio) share() float64 {
 // all five minutes: an edit that is made because calls fail is not the cause.
 var lately = [...]time.Duration{3 * time.Second, 10 * time.Second, time.Minute}
 
-func newFailing(name string, m *traffic.Method, minimum uint64, now time.Time) failing {
-	last := m.Last(traffic.Window, now)
-	before := ratio{last.Failed, last.Judged()}
+func newFailing(name string, m *traffic.Method, stopped *atomic.Uint64, minimum uint64, now time.Time) failing {
+	f := failing{name: name, calls: m, start: m.Totals(), stopped: stopped}
+	f.before = f.ratio(m.Last(traffic.Window, now))
 	for _, d := range lately {
-		last := m.Last(d, now)
-		if r := (ratio{last.Failed, last.Judged()}); r.all >= minimum {
-			before.failed = max(before.failed, uint64(r.share()*float64(before.all)))
+		if r := f.ratio(m.Last(d, now)); r.all >= minimum {
+			f.before.failed = max(f.before.failed, uint64(r.share()*float64(f.before.all)))
 			break
 		}
 	}
-	return failing{name, m, m.Totals(), before}
+	return f
+}
+
+// ratio returns the calls before the edit that failed.
+func (f *failing) ratio(sum traffic.Sum) ratio {
+	r := ratio{sum.Failed, sum.Judged()}
+	if f.stopped != nil {
+		r = r.plus(ratio{sum.Stopped, sum.Stopped})
+	}
+	return r
 }
 
 // now returns the calls since the edit.
 func (f *failing) now() ratio {
 	sum := f.calls.Totals()
-	return ratio{sum.Failed - f.start.Failed, sum.Judged() - f.start.Judged()}
+	r := ratio{sum.Failed - f.start.Failed, sum.Judged() - f.start.Judged()}
+	if f.stopped != nil {
+		n := f.stopped.Load()
+		r = r.plus(ratio{n, n})
+	}
+	return r
 }
 
-// newFailures returns the failures to compare after an edit; nil if it affects no method.
-func newFailures(baseline, next *generation, changes config.Changes, rules *policies.Baseline, settings *config.AutoRollback, m *telemetry.Metrics) *failures {
-	f := &failures{revision: next.revision, maximum: float64(settings.MaxNewFailures), minimum: uint64(settings.MinRequests)}
-	a := affectedBy(changes, baseline.set, next.set)
+// newFailures returns the failures to compare after an edit; nil if it affects no method. earlier are those of an edit that was compared
+// with the same baseline: what fails since then is no measure.
+func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *failures, m *telemetry.Metrics) *failures {
+	f := &failures{
+		revision: w.next.revision, maximum: float64(w.settings.MaxNewFailures), minimum: uint64(w.settings.MinRequests),
+		edited: edit.Subjects(), stopped: make(map[string]*atomic.Uint64),
+	}
+	a := affectedBy(edit, w.baseline.set, w.next.set)
 	now := time.Now()
-	add := func(affected bool, name string, calls *traffic.Method) {
-		list := &f.others
-		if affected {
-			list = &f.affected
+	add := func(how effect, name, key string, calls *traffic.Method) {
+		switch how {
+		case unaffected:
+			f.others = append(f.others, newFailing(name, calls, nil, f.minimum, now))
+			return
+		case bySettings:
+			f.stopped[key] = new(atomic.Uint64)
+		case byRules:
 		}
-		*list = append(*list, newFailing(name, calls, f.minimum, now))
+		next := newFailing(name, calls, f.stopped[key], f.minimum, now)
+		if known := earlier.of(name); known != nil {
+			next.before = known.before
+		}
+		f.affected = append(f.affected, next)
 	}
-	for _, s := range next.services {
+	for _, s := range w.next.services {
 		for _, method := range s.Methods {
-			add(a.service(s.Config) || rules.Touches(method.Target), "calls of "+method.Target.Service+"."+method.Name, method.Traffic())
+			how := a.service(s.Config)
+			if w.rules.Touches(method.Target, only) {
+				how = max(how, byRules)
+			}
+			add(how, "calls of "+method.Target.Service+"."+method.Name, stoppedKey("", method.Target.String()), method.Traffic())
 		}
 	}
-	for i := range next.set.Manifest.Upstreams {
-		name := next.set.Manifest.Upstreams[i].Name
+	for i := range w.next.set.Manifest.Upstreams {
+		name := w.next.set.Manifest.Upstreams[i].Name
 		for _, method := range m.Upstream(name).Methods() {
-			add(a.upstreams[name], "calls to "+name+" ("+strings.Replace(method.Name, "/", ".", 1)+")", method.Method)
+			called := "calls to " + name + " (" + strings.Replace(method.Name, "/", ".", 1) + ")"
+			add(a.upstreams[name], called, stoppedKey(name, method.Name), method.Method)
 		}
 	}
 	if len(f.affected) == 0 {
@@ -95,15 +131,50 @@ func newFailures(baseline, next *generation, changes config.Changes, rules *poli
 	return f
 }
 
+// of returns the calls of a name that the edit affects; nil: none.
+func (f *failures) of(name string) *failing {
+	if f == nil {
+		return nil
+	}
+	if i := slices.IndexFunc(f.affected, func(m failing) bool { return m.name == name }); i >= 0 {
+		return &f.affected[i]
+	}
+	return nil
+}
+
+// stoppedKey returns the key of a method of this host, or of an upstream, whatever its spelling.
+func stoppedKey(upstream, method string) string { return strings.ToLower(upstream + " " + method) }
+
+// stop counts a call that a rule has refused or ended, if that may be because of the edit: by a timeout or a breaker which the edit does
+// not change, since what it changes is compared with the baseline.
+func (f *failures) stop(set *config.Set, upstream string, t policies.Target, e *code.Error) {
+	if f == nil || len(f.stopped) == 0 || e.Reason != code.ReasonTimeout && e.Reason != code.ReasonBreakerOpen {
+		return
+	}
+	n, r := f.stopped[stoppedKey(upstream, t.String())], ruleNamed(set, e.Rule)
+	if n != nil && r != nil && !f.edited[r.Name] && r.AutoRollback != config.RollbackOff {
+		n.Add(1)
+	}
+}
+
+// effect is how an edit affects calls.
+type effect uint8
+
+const (
+	unaffected effect = iota
+	byRules           // what it changes is asked about the calls
+	bySettings        // what it changes runs the calls, or is called by them
+)
+
 // affected holds the services and upstreams that an edit affects.
-type affected struct{ services, upstreams map[string]bool }
+type affected struct{ services, upstreams map[string]effect }
 
 func affectedBy(changes config.Changes, before, next *config.Set) affected {
-	a := affected{make(map[string]bool), make(map[string]bool)}
-	upstreams := func(of func(*config.Upstream) bool) {
+	a := affected{make(map[string]effect), make(map[string]effect)}
+	upstreams := func(how effect, of func(*config.Upstream) bool) {
 		for i := range next.Manifest.Upstreams {
 			if u := &next.Manifest.Upstreams[i]; of(u) {
-				a.upstreams[u.Name] = true
+				a.upstreams[u.Name] = max(a.upstreams[u.Name], how)
 			}
 		}
 	}
@@ -114,16 +185,16 @@ func affectedBy(changes config.Changes, before, next *config.Set) affected {
 		case c.Effect == config.Neutral, c.Path == "publish":
 		case rule != nil || was != nil:
 			if rule == nil || rule.AutoRollback != config.RollbackOff {
-				upstreams(func(u *config.Upstream) bool { return concerns(was, u) || concerns(rule, u) })
+				upstreams(byRules, func(u *config.Upstream) bool { return concerns(was, u) || concerns(rule, u) })
 			}
 		case what == "service":
-			a.services[name] = true
+			a.services[name] = bySettings
 		case what == "upstream":
-			a.upstreams[name] = true
+			a.upstreams[name] = bySettings
 		case what == "discovery":
-			upstreams(func(u *config.Upstream) bool { return u.Resolve.Etcd == name })
+			upstreams(bySettings, func(u *config.Upstream) bool { return u.Resolve.Etcd == name })
 		case next.Contents[c.Subject] != nil: // a certificate, key or password
-			upstreams(func(u *config.Upstream) bool { return u.TLS != nil || u.Resolve.Etcd != "" })
+			upstreams(bySettings, func(u *config.Upstream) bool { return u.TLS != nil || u.Resolve.Etcd != "" })
 		}
 	}
 	return a
@@ -135,14 +206,13 @@ func concerns(r *config.Rule, u *config.Upstream) bool {
 		(len(r.Match.Caller) == 0 || slices.ContainsFunc(r.Match.Caller, func(p string) bool { return strings.Contains(p, "*") }))
 }
 
-// service reports whether the edit affects a service, or an upstream that it uses.
-func (a *affected) service(s *config.Service) bool {
+// service returns how the edit affects a service, or an upstream that it uses.
+func (a *affected) service(s *config.Service) effect {
+	how := a.services[s.Name]
 	for _, u := range s.Uses {
-		if a.upstreams[u] {
-			return true
-		}
+		how = max(how, a.upstreams[u])
 	}
-	return a.services[s.Name]
+	return how
 }
 
 // judge returns the evidence against the edit; empty: none so far.

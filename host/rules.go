@@ -286,6 +286,7 @@ func (r clientRules) recordRefusal(ctx context.Context, g *generation, call clie
 	var spent *policies.SpentError
 	switch {
 	case e.Own() && e.Rule != "":
+		g.window.Load().stopped(key.upstream, key.target, e)
 	case errors.As(err, &spent):
 		key.rule, key.reason = spent.Rule, reasonRetryBudget
 	default:

@@ -371,6 +371,9 @@ func (s *serving) recordOutcome(err error, refused bool) {
 	took := time.Since(s.wire.Arrived())
 	s.metrics.Done(c, took)
 	byRule := e != nil && (!s.admitted || e.Own() && e.Rule != "")
+	if byRule {
+		s.generation.window.Load().stopped("", s.method.Target, e)
+	}
 	end := s.wire.Arrived().Add(took)
 	s.recorder.flows.Observe(s.metrics.Traffic(), end, took, traffic.Flow{
 		Method: s.metrics.Name(), Caller: s.caller, Peer: s.wire.Peer().Unmap(), Code: c, Refused: byRule,

@@ -1,8 +1,11 @@
 package host_test
 
 import (
+	"cmp"
 	"context"
 	"fmt"
+	"io"
+	"net"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -15,15 +18,19 @@ import (
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
-// moodyTill is an upstream that fails when it is told to.
-type moodyTill struct{ fails atomic.Bool }
+// moodyTill is an upstream that fails or hangs when it is told to.
+type moodyTill struct{ fails, hangs atomic.Bool }
 
 func (l *moodyTill) Mul(ctx context.Context, _ *args, _ *reply) error {
 	if l.fails.Load() {
 		return code.Errorf(code.Unavailable, "closed today")
 	}
+	answer := time.After(5 * time.Millisecond)
+	if l.hangs.Load() {
+		answer = nil
+	}
 	select {
-	case <-time.After(5 * time.Millisecond):
+	case <-answer:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()
@@ -156,4 +163,115 @@ func TestARestartOfPeersInAWindowUndoesNothing(t *testing.T) {
 		steady(t, h, revision, fmt.Sprint("round ", i))
 	}
 	t.Logf("%d calls failed, %d did not", s.failed.Load(), s.ok.Load())
+}
+
+// silent returns the address of a peer that accepts connections and never answers.
+func silent(t *testing.T) string {
+	return wiretest.Meet(t, func(nc net.Conn) { _, _ = io.Copy(io.Discard, nc) })
+}
+
+// calmDesk is a handler that has its work done by an upstream, in several ways.
+type calmDesk struct{ till registry.Client }
+
+func (d *calmDesk) Mul(ctx context.Context, a *args, r *reply) error {
+	return d.till.Call(ctx, "Mul", a, r)
+}
+
+// Calm hides failures from its callers.
+func (d *calmDesk) Calm(ctx context.Context, a *args, r *reply) error {
+	_ = d.Mul(ctx, a, r)
+	return nil
+}
+
+// Long calls the upstream for longer than its callers wait.
+func (d *calmDesk) Long(ctx context.Context, a *args, r *reply) error {
+	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), 10*time.Second)
+	defer cancel()
+	_ = d.Mul(ctx, a, r)
+	return nil
+}
+
+// Timeouts and breakers that an edit does not change are evidence against it if it changes the upstream, and only then.
+func TestCallsThatUnchangedRulesEndAreEvidenceAgainstAnEditOfTheUpstream(t *testing.T) {
+	t.Parallel()
+	out := func(what string) string { return "{name: out, match: {upstream: till}, " + what + "}" }
+	in := func(what string) string { return "{name: in, match: {service: Desk}, " + what + "}" }
+	const manifest = `
+services:
+  - {name: Desk, handler: test.calm, uses: {till: till}}
+  - {name: Other, handler: test.calm, uses: {till: other}}
+  - {name: Arith, handler: test.arith}
+upstreams:
+  - {name: till, service: Till, resolve: {endpoints: [%q]}}
+  - {name: other, service: Till, resolve: {endpoints: [%q]}}
+gateway: {routes: [{path: /v1/mul, methods: [POST], service: Desk, method: Long}]}
+policies:
+  files: [policies.d/*.yaml]
+  watch: {debounce: 200ms, poll: 1s}
+  autoRollback: {window: 1s}
+`
+	const hangs, dead = 1, 2
+	for _, tt := range []struct {
+		name   string
+		rules  []string
+		to     int      // the peer at the new address; 0: another upstream is edited, and this one hangs
+		more   []string // the rules after the edit; nil: they stay
+		method string   // default: Calm
+		path   string
+		want   string
+	}{
+		{name: "a timeout", rules: []string{out("timeout: 200ms")}, to: hangs, want: " fail, "},
+		{name: "an attempt's timeout", rules: []string{out("retry: {maxAttempts: 2, perTryTimeout: 150ms}")}, to: hangs, want: " fail, "},
+		{name: "a timeout of the calls that need it", rules: []string{in("timeout: 200ms")}, to: hangs, method: "Long", want: " fail, "},
+		{name: "a timeout of the calls over a route that need it", rules: []string{in("timeout: 200ms")}, to: hangs, method: "Long", path: "/v1/mul", want: " fail, "},
+		{name: "a timeout, beside one that the edit changes", rules: []string{out("timeout: 200ms"), "{name: far, match: {upstream: other}, timeout: 1s}"}, to: hangs, more: []string{out("timeout: 200ms"), "{name: far, match: {upstream: other}, timeout: 2s}"}, want: " fail, "},
+		{name: "a breaker", rules: []string{out("circuitBreaker: {minRequests: 10, failureRate: 50%, openTimeout: 1h, scope: upstream}")}, to: dead, want: " fail, "},
+		{name: "a breaker for each endpoint", rules: []string{out("circuitBreaker: {minRequests: 10, failureRate: 50%, openTimeout: 1h}")}, to: dead, want: " fail, "},
+		{name: "a breaker of the calls that need it", rules: []string{in("circuitBreaker: {minRequests: 10, failureRate: 50%, openTimeout: 1h}")}, to: dead, method: "Mul", want: " fail, "},
+		{name: "an ejection", rules: []string{out("outlierDetection: {consecutiveFailures: 2, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectionPercent: 100}")}, to: dead, want: " fail, "},
+		{name: "a timeout with autoRollback: off", rules: []string{out("autoRollback: off, timeout: 200ms")}, to: hangs},
+		{name: "a timeout, of another upstream than the edit's", rules: []string{out("timeout: 200ms")}},
+		{name: "a breaker, of another upstream than the edit's", rules: []string{out("circuitBreaker: {minRequests: 10, failureRate: 50%, openTimeout: 1h, scope: upstream}")}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			far := new(moodyTill)
+			reg := registry.New()
+			registry.Plain(far, registry.In(reg), registry.As("test.till"))
+			till := hosttest.Start(t, "services: [{name: Till, handler: test.till}]\n", hosttest.Options{Registry: reg})
+			other, _ := startTill(t, 0)
+			before := fmt.Sprintf(manifest, till.Address, other.Address)
+			p := newPlant(t)
+			registry.Register("test.calm", struct{}{}, func(_ context.Context, _ struct{}, e registry.Env) (*registry.Service, error) {
+				return registry.Receiver(&calmDesk{till: e.Client("till")}), nil
+			}, registry.In(p.reg), registry.Uses("till"), registry.Methods[calmDesk]())
+			h := hosttest.Start(t, untilUndone(before, tt.want != ""), hosttest.Options{Registry: p.reg, Files: map[string]string{policyFile: ruleFile(tt.rules...)}})
+			var s running
+			s.run(t, h, stream{service: "Desk", method: cmp.Or(tt.method, "Calm"), path: tt.path, n: 2}, stream{service: "Other", method: "Calm", n: 2})
+			awaitThat(t, "traffic", func() bool { return s.ok.Load() > 500 })
+			another, _ := startTill(t, 0)
+			address := map[int]string{0: another.Address, hangs: silent(t), dead: wiretest.Address(t)}[tt.to]
+			old := till.Address
+			if tt.to == 0 {
+				old = other.Address
+			}
+			if tt.more != nil {
+				h.Write(policyFile, ruleFile(tt.more...))
+			}
+			h.Write("easymicro.yaml", untilUndone(strings.Replace(before, old, address, 1), tt.want != ""))
+			if r := h.Revision(); r.Result != host.ResultApplied || r.Number != 2 {
+				t.Fatalf("r%d %s %v %s", r.Number, r.Result, r.Problems, r.Error)
+			}
+			far.hangs.Store(tt.to == 0)
+			r := settled(t, h, 2)
+			t.Log(r.Result, r.Verdict)
+			if undone := r.Result == host.ResultRolledBack; undone != (tt.want != "") || !strings.Contains(r.Verdict, tt.want) {
+				t.Errorf("r%d %s: %q, want %q", r.Number, r.Result, r.Verdict, tt.want)
+			}
+			if tt.want != "" {
+				ok := s.ok.Load()
+				awaitThat(t, "calls after the rollback", func() bool { return s.ok.Load() > ok+100 })
+			}
+		})
+	}
 }

@@ -83,8 +83,9 @@ func openWindow(
 	baseline, next *generation, changes config.Changes, before *window, settings *config.AutoRollback, m *telemetry.Metrics,
 ) (*window, error) {
 	var rules *policies.Baseline
+	var earlier *failures
 	if before != nil {
-		rules = before.rules
+		rules, earlier = before.rules, before.failures
 	}
 	sameCallers := baseline.identity.same(&next.identity)
 	was, is := &baseline.set.Manifest.Gateway, &next.set.Manifest.Gateway
@@ -94,17 +95,20 @@ func openWindow(
 		opened: time.Now(), byMethod: make(map[string]*tally), blame: make(map[cause]balance),
 	}
 	w.chain.began = w.opened
+	edit := changes
+	var edited map[string]bool // nil: all that changes
 	if !slices.Equal(baseline.overrides, next.overrides) {
-		w.operated = changes.Subjects()
-		for edited := range config.Diff(baseline.set.Plain(), next.set.Plain()).Subjects() {
-			delete(w.operated, edited)
+		w.operated, edited = changes.Subjects(), config.Diff(baseline.set.Plain(), next.set.Plain()).Subjects()
+		for subject := range edited {
+			delete(w.operated, subject)
 		}
+		edit = slices.DeleteFunc(slices.Clone(changes), func(c config.Change) bool { return w.operated[c.Subject] })
 	}
 	var err error
 	if w.rules, err = policies.NewBaseline(baseline.policies, next.policies, changes, rules, !sameCallers, narrowed); err != nil {
 		return nil, err
 	}
-	w.failures = newFailures(baseline, next, changes, w.rules, settings, m)
+	w.failures = newFailures(w, edit, edited, earlier, m)
 	if w.rules == nil && w.failures == nil && !next.policies.Alters(baseline.policies) {
 		return nil, nil //nolint:nilnil // there is nothing to observe
 	}
@@ -164,6 +168,13 @@ func (w *window) refused() map[string]uint64 {
 func (w *window) ruleBroke(b *policies.Broken) {
 	if r := w.next.set.Rule(b.Rule); r != nil && r.AutoRollback != config.RollbackOff && !w.baseline.policies.IsBroken(b.Rule, b.Kind) {
 		w.broken.CompareAndSwap(nil, b)
+	}
+}
+
+// stopped compares a call, or with an upstream a call to that, which a rule of this host has refused or ended.
+func (w *window) stopped(upstream string, t policies.Target, e *code.Error) {
+	if w != nil {
+		w.failures.stop(w.next.set, upstream, t, e)
 	}
 }
 

@@ -210,17 +210,20 @@ func (b *Baseline) ClientGuard(upstream, service, method string) *Guard {
 	return b.rules.guardOf(upstream, service, method)
 }
 
-// Touches reports whether a rule that differs applies to calls of a method of this host. A nil Baseline has none.
-func (b *Baseline) Touches(t Target) bool {
+// Touches reports whether a rule that differs applies to calls of a method of this host. only are the names of those to look at, nil: all.
+// A nil Baseline has none.
+func (b *Baseline) Touches(t Target, only map[string]bool) bool {
 	if b == nil {
 		return false
 	}
 	for p := range b.changed {
-		if slices.Contains(b.next.byName[p.rule].targets, t) {
+		if (only == nil || only[p.rule]) && slices.Contains(b.next.byName[p.rule].targets, t) {
 			return true
 		}
 	}
-	return !b.rules.Guard(t).empty()
+	return slices.ContainsFunc(b.rules.rules, func(r *rule) bool {
+		return (only == nil || only[r.name]) && slices.Contains(r.targets, t)
+	})
 }
 
 // Differs reports whether the refusal of a call by a rule of the new snapshot (name@rN) may come from the difference.

@@ -11,6 +11,7 @@ type Sum struct {
 	ByCode  [codes]uint64
 	Refused uint64 // by a rule of this host, or ended by one, or turned away by the host
 	Failed  uint64 // with UNAVAILABLE, INTERNAL or DEADLINE_EXCEEDED, and not refused
+	Stopped uint64 // refused with one of these, as by timeouts and breakers
 }
 
 // Calls returns the number of calls.
@@ -48,6 +49,9 @@ func (s *Sum) add(which int, n uint64) {
 	switch {
 	case which >= codes:
 		s.Refused += n
+		if failure(c) {
+			s.Stopped += n
+		}
 	case failure(c):
 		s.Failed += n
 	}
