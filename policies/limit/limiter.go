@@ -4,6 +4,7 @@ import (
 	"container/heap"
 	"fmt"
 	"math"
+	"runtime"
 	"time"
 )
 
@@ -22,10 +23,8 @@ type Limiter struct {
 	notifier
 
 	mutex
-	limits   RateLimits
-	shared   *Bucket
-	buckets  map[string]*Bucket // by key; nil: the limit has no key
-	full     byFull
+	limits RateLimits
+	buckets
 	reported time.Time // when an Event last reported that keys share a bucket
 
 	overflow uint64 // calls whose key had no bucket of its own
@@ -38,6 +37,7 @@ type Bucket struct {
 	key   string
 	full  time.Time // when it will be full, or earlier: calls since then delay it
 	index int       // in the heap; -1: not in it
+	epoch int       // how many changes of the rate it has followed
 }
 
 // The states of a limiter that events report.
@@ -48,9 +48,9 @@ const (
 
 // NewLimiter returns a limiter with full buckets.
 func NewLimiter(limits RateLimits, keyed bool, notify func(Event)) *Limiter {
-	l := &Limiter{notifier: notifier{notify: notify}, limits: limits, shared: &Bucket{bucket: newBucket(limits.Rate, time.Now()), index: -1}}
+	l := &Limiter{notifier: notifier{notify: notify}, limits: limits, buckets: newBuckets(limits.Rate)}
 	if keyed {
-		l.buckets = make(map[string]*Bucket)
+		l.byKey = make(map[string]*Bucket)
 	}
 	return l
 }
@@ -63,42 +63,50 @@ func (l *Limiter) Miss() { l.missing++ }
 
 // Bucket returns the bucket of a key; calls without it share the bucket of the empty key. The caller holds the lock.
 func (l *Limiter) Bucket(key []byte, now time.Time) *Bucket {
-	if l.buckets == nil {
+	if l.byKey == nil {
 		return l.shared
+	}
+	if l.stale > 0 {
+		l.followSome()
 	}
 	if len(key) == 0 {
 		l.missing++
 	}
-	if b, ok := l.buckets[string(key)]; ok {
-		return b
+	if b, ok := l.byKey[string(key)]; ok {
+		return l.follow(b)
 	}
-	if len(l.buckets) >= l.limits.MaxKeys && !l.forget(now) {
+	if len(l.byKey) >= l.limits.MaxKeys && !l.forget(now) {
 		l.overflowed(now)
 		return l.shared
 	}
-	b := &Bucket{bucket: newBucket(l.limits.Rate, now), key: string(key), full: now}
-	l.buckets[b.key] = b
-	heap.Push(&l.full, b)
+	b := &Bucket{bucket: newBucket(l.limits.Rate, now), key: string(key), full: now, epoch: l.epoch}
+	l.byKey[b.key] = b
+	heap.Push(&l.buckets, b)
 	return b
 }
 
-// forget drops a full bucket, and reports whether there was one. While there are too many, after SetLimits, it drops all
-// that are full.
+// forgetAtOnce bounds the buckets that a call looks at to find a full one: after a change of the rate it is not known when they are.
+const forgetAtOnce = 256
+
+// forget drops a full bucket, and reports whether it has found one. While there are too many, after SetLimits, it drops more.
 func (l *Limiter) forget(now time.Time) bool {
-	for len(l.buckets) >= l.limits.MaxKeys {
-		first := l.full[0]
+	for range forgetAtOnce {
+		if len(l.byKey) < l.limits.MaxKeys {
+			break
+		}
+		first := l.follow(l.heap[0])
 		if first.full.After(now) {
 			return false // none is full: all others will be later, or at the same time
 		}
 		if wait := first.at(now).until(l.limits.Rate.Burst); wait > 0 {
 			first.full = first.now().Add(wait)
-			heap.Fix(&l.full, 0)
+			heap.Fix(&l.buckets, 0)
 			continue
 		}
-		heap.Pop(&l.full)
-		delete(l.buckets, first.key)
+		heap.Pop(&l.buckets)
+		delete(l.byKey, first.key)
 	}
-	return true
+	return len(l.byKey) < l.limits.MaxKeys
 }
 
 // overflowInterval is the minimum time between two reports that keys share a bucket.
@@ -120,14 +128,14 @@ func (l *Limiter) overflowed(now time.Time) {
 func (l *Limiter) GiveBack(b *Bucket) {
 	l.Lock()
 	defer l.Unlock()
-	if b != l.shared && b != l.buckets[b.key] {
+	if b != l.shared && b != l.byKey[b.key] {
 		return
 	}
 	now := time.Now()
-	b.at(now).giveBack()
+	l.follow(b).at(now).giveBack()
 	if b.index >= 0 {
 		b.full = now // or later, but sooner than it was
-		heap.Fix(&l.full, b.index)
+		heap.Fix(&l.buckets, b.index)
 	}
 }
 
@@ -137,39 +145,32 @@ func (l *Limiter) SetLimits(limits RateLimits) {
 	defer l.Unlock()
 	changed := l.limits.Rate != limits.Rate
 	l.limits = limits
-	if !changed {
-		return
-	}
-	// All at once: a bucket left for later would go on filling at the old rate.
-	now := time.Now()
-	l.shared.at(now).setRate(limits.Rate)
-	for _, b := range l.full {
-		b.at(now).setRate(limits.Rate)
-		b.full = now
+	if changed {
+		l.setRate(limits.Rate, time.Now())
 	}
 }
 
 // copyAtOnce bounds the buckets that are copied while calls wait for the lock.
-const copyAtOnce = 256
+const copyAtOnce = 64
 
 // Copy returns a limiter with copies of the buckets, without their debts. It reports no events. Calls go on meanwhile: a few that are
 // made while it ends may be missing.
 func (l *Limiter) Copy() *Limiter {
 	l.Lock()
-	c, keyed, keys := &Limiter{notifier: notifier{notify: func(Event) {}}, limits: l.limits}, l.buckets != nil, len(l.full)
+	c := &Limiter{notifier: notifier{notify: func(Event) {}}, limits: l.limits, buckets: newBuckets(l.limits.Rate)}
+	keyed, keys := l.byKey != nil, len(l.heap)
 	l.Unlock()
 	if keyed {
-		c.buckets, c.full = make(map[string]*Bucket, keys), make(byFull, 0, keys)
+		c.byKey, c.heap = make(map[string]*Bucket, keys), make([]*Bucket, 0, keys)
 	}
 	for range 2 { // the first round allocates, the second takes over what calls have changed meanwhile
 		l.copyBuckets(c)
 	}
-	heap.Init(&c.full)
+	heap.Init(&c.buckets)
 	l.Lock()
 	defer l.Unlock()
 	now := time.Now()
-	c.shared = &Bucket{bucket: newBucket(c.limits.Rate, now), index: -1}
-	c.shared.setLevel(l.shared.at(now).level())
+	c.shared.at(now).setLevel(l.shared.at(now).level())
 	return c
 }
 
@@ -185,37 +186,38 @@ func (l *Limiter) copyBuckets(c *Limiter) {
 	for end := math.MaxInt; end > 0; {
 		l.Lock()
 		now := time.Now()
-		end = min(end, len(l.full))
+		end = min(end, len(l.heap))
 		begin := max(end-copyAtOnce, 0)
 		some := part[:end-begin]
-		for i, b := range l.full[begin:end] {
-			some[i] = state{b.key, b.at(now).level(), b.full}
+		for i, b := range l.heap[begin:end] {
+			some[i] = state{b.key, l.follow(b).at(now).level(), b.full}
 		}
 		l.Unlock()
 		for i := range some {
-			b := c.buckets[some[i].key]
+			b := c.byKey[some[i].key]
 			if b == nil {
-				b = &Bucket{bucket: newBucket(c.limits.Rate, now), key: some[i].key, index: len(c.full)}
-				c.buckets[b.key] = b
-				c.full = append(c.full, b)
+				b = &Bucket{bucket: newBucket(c.limits.Rate, now), key: some[i].key, index: len(c.heap)}
+				c.byKey[b.key] = b
+				c.heap = append(c.heap, b)
 			}
 			b.full = some[i].full
 			b.at(now).setLevel(some[i].level)
 		}
 		end = begin
+		runtime.Gosched() // or the scheduler would interrupt it after a while, maybe with the lock
 	}
 }
 
-// Restore moves the buckets of another limiter, which is no longer asked and gets full ones, to l.
+// Restore moves the buckets of another limiter with the same limits, which is no longer asked and gets full ones, to l.
 func (l *Limiter) Restore(from *Limiter) {
-	fresh := NewLimiter(from.limits, from.buckets != nil, func(Event) {})
+	fresh := NewLimiter(from.limits, from.byKey != nil, func(Event) {})
 	from.Lock()
-	shared, buckets, full := from.shared, from.buckets, from.full
-	from.shared, from.buckets, from.full = fresh.shared, fresh.buckets, nil
+	restored := from.buckets
+	from.buckets = fresh.buckets
 	from.Unlock()
 	l.Lock()
 	defer l.Unlock()
-	l.shared, l.buckets, l.full = shared, buckets, full
+	l.buckets = restored
 }
 
 // LimiterStats is the state of a limiter.
@@ -232,11 +234,11 @@ type LimiterStats struct {
 func (l *Limiter) Stats() LimiterStats {
 	l.Lock()
 	defer l.Unlock()
-	if l.buckets == nil {
+	if l.byKey == nil {
 		return LimiterStats{Tokens: float64(l.shared.at(time.Now()).level()), Burst: l.limits.Rate.Burst}
 	}
 	return LimiterStats{
-		Keyed: true, Keys: len(l.buckets), Overflow: l.overflow, MissingKey: l.missing, Burst: l.limits.Rate.Burst,
+		Keyed: true, Keys: len(l.byKey), Overflow: l.overflow, MissingKey: l.missing, Burst: l.limits.Rate.Burst,
 	}
 }
 
@@ -245,37 +247,11 @@ func (l *Limiter) Level(key []byte) int64 {
 	l.Lock()
 	defer l.Unlock()
 	now := time.Now()
-	switch b, ok := l.buckets[string(key)]; {
+	switch b, ok := l.byKey[string(key)]; {
 	case ok:
-		return b.at(now).level()
-	case l.buckets == nil || len(l.buckets) >= l.limits.MaxKeys && !l.forget(now):
+		return l.follow(b).at(now).level()
+	case l.byKey == nil || len(l.byKey) >= l.limits.MaxKeys && !l.forget(now):
 		return l.shared.at(now).level()
 	}
 	return l.limits.Rate.Burst
-}
-
-// byFull is a heap of the buckets, the one that will be full first on top.
-type byFull []*Bucket
-
-func (h byFull) Len() int           { return len(h) }
-func (h byFull) Less(i, j int) bool { return h[i].full.Before(h[j].full) }
-
-func (h byFull) Swap(i, j int) {
-	h[i], h[j] = h[j], h[i]
-	h[i].index, h[j].index = i, j
-}
-
-func (h *byFull) Push(x any) {
-	b := x.(*Bucket) //nolint:forcetypeassert // container/heap gives back what it was given
-	b.index = len(*h)
-	*h = append(*h, b)
-}
-
-func (h *byFull) Pop() any {
-	last := len(*h) - 1
-	b := (*h)[last]
-	(*h)[last] = nil
-	*h = (*h)[:last]
-	b.index = -1
-	return b
 }

@@ -2,6 +2,7 @@ package limit
 
 import (
 	"fmt"
+	"runtime"
 	"sync"
 	"testing"
 	"testing/synctest"
@@ -80,12 +81,76 @@ func TestForgettingChangesNoDecision(t *testing.T) {
 	})
 }
 
+// A model whose buckets follow each change at once knows what each key is due. Many changes come before a key is used again.
+func TestAChangeOfTheRateAppliesAsFromItsMoment(t *testing.T) {
+	rapid.Check(t, func(rt *rapid.T) {
+		synctest.Test(t, func(*testing.T) {
+			limits := func() RateLimits {
+				rate := NewRate(rapid.Float64Range(0.5, 50).Draw(rt, "rate"), time.Second, rapid.Int64Range(1, 9).Draw(rt, "burst"))
+				return RateLimits{Rate: rate, MaxKeys: 100}
+			}
+			now := limits()
+			l := NewLimiter(now, true, func(Event) {})
+			model := map[string]*bucket{}
+			for range rapid.IntRange(1, 200).Draw(rt, "steps") {
+				time.Sleep(time.Duration(rapid.IntRange(0, 700).Draw(rt, "ms")) * time.Millisecond)
+				key := fmt.Sprint("c", rapid.IntRange(0, 25).Draw(rt, "caller"))
+				switch rapid.IntRange(0, 4).Draw(rt, "step") {
+				case 0:
+					for range rapid.SampledFrom([]int{1, 1, 3, maxChanges + 2}).Draw(rt, "changes") {
+						now = limits()
+						l.SetLimits(now)
+						for _, b := range model {
+							b.at(time.Now()).setRate(now.Rate)
+						}
+					}
+					continue
+				case 1:
+					if b := l.byKey[key]; b != nil {
+						l.GiveBack(b)
+						model[key].at(time.Now()).giveBack()
+					}
+					continue
+				}
+				got, b := take(l, key), model[key]
+				if b == nil {
+					b = newBucket(now.Rate, time.Now())
+					model[key] = b
+				}
+				want := b.at(time.Now()).level() >= 1
+				if want {
+					b.Take()
+				}
+				if got != want {
+					rt.Fatalf("%s allowed: %v", key, got)
+				}
+			}
+			for key, b := range l.byKey {
+				if got, want := l.Level([]byte(key)), model[key].at(time.Now()).level(); got != want {
+					rt.Fatalf("%s has %d tokens, want %d", key, got, want)
+				}
+				if b.index < 0 || l.heap[b.index] != b {
+					rt.Fatalf("%s is not in its place", key)
+				}
+			}
+			if l.stale != 0 || l.changes != nil {
+				rt.Fatalf("%d buckets are behind %d changes", l.stale, len(l.changes))
+			}
+			for i := range l.heap {
+				if i > 0 && l.Less(i, (i-1)/2) {
+					rt.Fatalf("the heap is out of order at %d", i)
+				}
+			}
+		})
+	})
+}
+
 func TestATokenThatIsGivenBackMakesRoomForAnotherKey(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		l := NewLimiter(RateLimits{Rate: NewRate(1, time.Hour, 1), MaxKeys: 1}, true, func(Event) {})
 		take(l, "a")
 		take(l, "b")
-		l.GiveBack(l.buckets["a"])
+		l.GiveBack(l.byKey["a"])
 		take(l, "c")
 		if n := l.Stats(); n.Overflow != 1 {
 			t.Errorf("%+v: only b had to share", n)
@@ -116,7 +181,7 @@ func TestACopyHasTheTokensOfEachKeyAndOfCallsMeanwhile(t *testing.T) {
 				}
 				take(l, fmt.Sprint("c", i))
 				l.Lock()
-				b := l.buckets["c1"]
+				b := l.byKey["c1"]
 				l.Unlock()
 				l.GiveBack(b) // moves it to the front of the heap
 			}
@@ -132,11 +197,11 @@ func TestACopyHasTheTokensOfEachKeyAndOfCallsMeanwhile(t *testing.T) {
 			t.Fatalf("%s: %d tokens, want %d", key, got, want)
 		}
 	}
-	if len(c.full) != keys {
-		t.Errorf("%d buckets", len(c.full))
+	if len(c.heap) != keys {
+		t.Errorf("%d buckets", len(c.heap))
 	}
-	for i, b := range c.full {
-		if b.index != i || i > 0 && c.full.Less(i, (i-1)/2) {
+	for i, b := range c.heap {
+		if b.index != i || i > 0 && c.Less(i, (i-1)/2) {
 			t.Fatalf("the heap is out of order at %d", i)
 		}
 	}
@@ -144,7 +209,7 @@ func TestACopyHasTheTokensOfEachKeyAndOfCallsMeanwhile(t *testing.T) {
 
 func TestWhatIsGivenBackAfterARestoreIsLost(t *testing.T) {
 	l, c := fill(3), fill(2)
-	taken, moved := l.buckets["c1"], c.buckets["c1"]
+	taken, moved := l.byKey["c1"], c.byKey["c1"]
 	l.Restore(c)
 	l.GiveBack(taken)
 	c.GiveBack(moved)
@@ -159,28 +224,66 @@ func TestWhatIsGivenBackAfterARestoreIsLost(t *testing.T) {
 	}
 }
 
-// The longest wait for the lock while a limiter of many keys is copied.
-func BenchmarkWaitWhileAMillionKeysAreCopied(b *testing.B) {
-	l := fill(1_000_000)
-	var longest time.Duration
-	for b.Loop() {
-		done := make(chan struct{})
-		go func() {
-			defer close(done)
-			l.Copy()
-		}()
-		for copying := true; copying; {
-			select {
-			case <-done:
-				copying = false
-			default:
+// The longest that calls are held up while a limiter of a million keys is edited, and while the edit is rolled back.
+func BenchmarkHeldUpByAnEditOfAMillionKeys(b *testing.B) {
+	const keys = 1_000_000
+	l, names := fill(keys), make([]string, keys)
+	for i := range names {
+		names[i] = fmt.Sprint("c", i)
+	}
+	before, after := l.limits, l.limits
+	after.Rate = NewRate(2, time.Hour, 5)
+	var c *Limiter
+	for _, phase := range []struct {
+		name string
+		do   func()
+	}{
+		{"copy", func() { c = l.Copy() }},
+		{"edit", func() { l.SetLimits(after) }},
+		{"back", func() { l.SetLimits(before) }},
+		{"restore", func() { l.Restore(c) }},
+	} {
+		var longest time.Duration
+		for range 3 {
+			runtime.GC()
+			done := make(chan struct{})
+			go func() {
+				defer close(done)
+				phase.do()
+			}()
+			for ended, calls := false, 0; !ended || calls < 500; calls++ {
+				select {
+				case <-done:
+					ended = true
+				default:
+				}
 				began := time.Now()
-				l.Lock()
-				l.Unlock()
+				take(l, names[calls*7919%keys])
 				longest = max(longest, time.Since(began))
 				time.Sleep(100 * time.Microsecond) // as calls that come one by one
 			}
 		}
+		b.ReportMetric(float64(longest.Microseconds()), "µs-"+phase.name)
 	}
-	b.ReportMetric(float64(longest.Microseconds()), "longest-µs")
+}
+
+// The cost of a call of one of many keys.
+func BenchmarkTakeOfAMillionKeys(b *testing.B) {
+	const keys = 1_000_000
+	l, names := fill(keys), make([]string, keys)
+	for i := range names {
+		names[i] = fmt.Sprint("c", i)
+	}
+	i := 0
+	for b.Loop() {
+		take(l, names[i])
+		i = (i + 7919) % keys
+	}
+}
+
+func BenchmarkTake(b *testing.B) {
+	l := fill(1)
+	for b.Loop() {
+		take(l, "c0")
+	}
 }
