@@ -27,7 +27,7 @@ func (s *suggester) explain(n *yaml.Node, t reflect.Type, f *field, message, sug
 	if message, suggestion = s.quotes(message, suggestion, n, t, f); suggestion == "" {
 		suggestion = foreignValue(f, n.Value)
 	}
-	message, suggestion = s.offered(message, t, f), s.proven(suggestion, t, f, path, blockList)
+	message, suggestion = s.offered(message, t, f), s.checked(suggestion, t, f, path, blockList)
 	if bare, ok := strings.CutSuffix(message, withoutQuotes); ok && n.ShortTag() == "!!str" && s.vars.expanded[n] != "" {
 		message = bare + "only an unquoted variable becomes one, on a line of its own"
 	}
@@ -149,8 +149,8 @@ func (s *suggester) holds(text string, t reflect.Type, f *field) bool {
 	return s.told(text, t, f) == nil
 }
 
-// proven returns a suggestion for the value at path if it holds: one value, or a list in its place.
-func (s *suggester) proven(suggestion string, t reflect.Type, f *field, path string, blockList bool) string {
+// checked returns a suggestion for the value at path if it holds: one value, or a list in its place.
+func (s *suggester) checked(suggestion string, t reflect.Type, f *field, path string, blockList bool) string {
 	if suggestion == "" || !strings.HasPrefix(suggestion, "[") {
 		if suggestion != "" && s.holds(suggestion, t, f) {
 			return suggestion

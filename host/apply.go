@@ -141,7 +141,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 		}
 	}
 	if from.undoes == nil && !from.back {
-		if err := contain(func() error { return judge(prev, g, from.allowWider) }); err != nil {
+		if err := contain(func() error { return judge(prev, g, &from) }); err != nil {
 			a.abandon(steps)
 			return nil, err
 		}
@@ -223,11 +223,16 @@ func (a *applier) logInternal(err error) {
 	}
 }
 
-// judge returns an error if the edit must not be applied, and adds warnings about it to next.
-func judge(prev, next *generation, allowWider bool) error {
-	e := config.Edit{Next: next.set, Changes: next.changes, Targets: targetsOf(next.routes.Targets()), AllowWider: allowWider}
+// judge returns an error if the edit must not be applied, and adds warnings about it to next. Overrides make no edit wider or
+// tighter; only those that the attempt puts in force are judged.
+func judge(prev, next *generation, from *trigger) error {
+	e := config.Edit{Next: next.set, Changes: next.changes, Targets: targetsOf(next.routes.Targets()), AllowWider: from.allowWider}
 	if prev != nil {
 		e.Old = prev.set
+	}
+	if prev != nil && from.edits == nil && len(prev.overrides)+len(next.overrides) > 0 {
+		e.Old, e.Next = prev.set.Plain(), next.set.Plain()
+		e.Changes = config.Diff(e.Old, e.Next)
 	}
 	problems := e.Judge()
 	next.warnings = append(problems.Warnings(), next.warnings...)
@@ -318,7 +323,7 @@ func (a *applier) amend(number int, change func(*Attempt)) {
 func (a *applier) remember(r *Attempt, set *config.Set) {
 	keep, s, observed := view.RevisionsKept, a.first.Manifest.Host.State, false
 	if g := a.current.Load(); g != nil {
-		s, observed = g.set.Manifest.Host.State, g.window.Load() != nil
+		s, observed = g.set.Manifest.Host.State, g.window.Load() != nil || set != nil && a.rollbacks.covered != nil
 	}
 	if s != nil {
 		keep = s.History

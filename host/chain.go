@@ -4,19 +4,19 @@ import "time"
 
 // chain is edits that are compared with the same baseline, since each but the first was made in the window of the one before.
 type chain struct {
-	began       time.Time
-	proven      *generation // had enough calls, and no evidence against it or the edits after it for a window; nil: none
-	ripening    *generation // is proven next; nil: none
-	ripensUntil time.Time
+	began     time.Time
+	stable    *generation // had enough calls, and no evidence against it or the edits after it for a window; nil: none
+	candidate *generation // is stable at stableAt, unless the chain is undone before; nil: none
+	stableAt  time.Time
 }
 
 // after returns the chain with an edit that ends w, the window of the one before.
 func (c chain) after(w *window, now time.Time) chain {
-	if c.ripening != nil && !now.Before(c.ripensUntil) {
-		c.proven, c.ripening = c.ripening, nil
+	if c.candidate != nil && !now.Before(c.stableAt) {
+		c.stable, c.candidate = c.candidate, nil
 	}
-	if c.ripening == nil && w.enough.Load() {
-		c.ripening, c.ripensUntil = w.next, w.opened.Add(w.settings.Window.Std())
+	if c.candidate == nil && w.enough.Load() {
+		c.candidate, c.stableAt = w.next, w.opened.Add(w.settings.Window.Std())
 	}
 	return c
 }

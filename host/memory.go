@@ -21,8 +21,8 @@ import (
 // goodAfter is how long a set must be in force, without the process dying, to be good.
 const goodAfter = 10 * time.Second
 
-// unproven is how long a set must be in force to be good if there were too few calls for a verdict.
-const unproven = time.Hour
+// goodWithoutEvidenceAfter is how long a set must be in force to be good if there were too few calls for a verdict.
+const goodWithoutEvidenceAfter = time.Hour
 
 // memory keeps on disk what a host has to know after a restart. A nil memory keeps nothing. A failed write is a warning: the
 // host goes on.
@@ -328,7 +328,7 @@ func (m *memory) settled(number int, set *config.Set, verdict string) {
 	if m.closed {
 		return
 	}
-	m.window = time.AfterFunc(unproven, func() { m.markGood(number, set, verdict) })
+	m.window = time.AfterFunc(goodWithoutEvidenceAfter, func() { m.markGood(number, set, verdict) })
 }
 
 // markGood records that a revision was in force for long enough. A fallback has the hash of the files that it replaces, and a set

@@ -203,3 +203,16 @@ func (o overlay) names(ended time.Time) string {
 	}
 	return strings.Join(names, ", ")
 }
+
+// nothingToRollBack returns the error of a rollback to a revision that differs from what runs in overrides alone.
+func (o overlay) nothingToRollBack(to, running int) error {
+	e := admin.Errorf(admin.CodeConflict, "nothing to roll back: the files of r%d are those of r%d, which runs, and a rollback does not change overrides", to, running)
+	if len(o) == 0 {
+		return e.WithHelp("no override is in force")
+	}
+	var list []string
+	for _, x := range o {
+		list = append(list, fmt.Sprintf("%s %s until %s, or until easymicro override drop %s", x.Name, x.Text, x.Until.UTC().Format(time.RFC3339), x.Name))
+	}
+	return e.WithHelp("in force: %s", strings.Join(list, "; "))
+}

@@ -98,6 +98,9 @@ func (o *overrides) rollback(ctx context.Context, q *admin.RollbackRequest) (Att
 	if err != nil {
 		return Attempt{}, err
 	}
+	if next.Hash == g.set.Hash && (len(g.overrides) > 0 || ofOverrides(&entry.Attempt)) {
+		return Attempt{}, g.overrides.nothingToRollBack(q.Revision, g.revision)
+	}
 	next, holds, err := o.inPlaceOfFiles(next)
 	if err != nil {
 		return Attempt{}, err

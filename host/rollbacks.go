@@ -24,7 +24,8 @@ const judgeEvery = 10 * time.Millisecond
 // rollbacks observes edits, and undoes those that refuse or fail calls that were served before.
 type rollbacks struct {
 	*applier
-	baseline *generation // the last whose own window ended well; nil: the one in force; guarded by applying
+	baseline *generation  // the last whose own window ended well; nil: the one in force; guarded by applying
+	covered  *coveredEdit // nil: none; guarded by applying
 	held     atomic.Pointer[heldFiles]
 	gateway  func(*generation) (*gateway.Gateway, error) // makes one, to ask where requests lead
 }
@@ -51,24 +52,30 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		baseline = prev
 	}
 	r.baseline = next
+	var uncovered *generation
 	if prev == nil {
 		baseline = r.lastGood(next)
 		prev = baseline
-	} else if from.edits != nil && prev.window.Load() == nil {
+	} else if uncovered = r.uncovered(prev, next); uncovered == nil && from.edits != nil && prev.window.Load() == nil {
 		return nil
 	}
-	if prev == nil || from.undoes != nil {
+	if prev == nil {
+		return nil
+	}
+	settings := stricter(prev.set, next.set)
+	if r.covered = r.covered.after(baseline, next, settings != nil && from.edits == nil && !from.force); from.undoes != nil {
 		return nil
 	}
 	before, now := prev.window.Load(), time.Now()
 	switch {
+	case uncovered != nil: // the window of an edit that was covered begins now
+		baseline, before = uncovered, nil
 	case before == nil:
 	case !before.undo: // it was forced
 		baseline, before = prev, nil
 	case before.chain.isOver(before.settings.Window.Std(), now):
-		baseline, before = cmp.Or(before.chain.after(before, now).proven, prev), nil
+		baseline, before = cmp.Or(before.chain.after(before, now).stable, prev), nil
 	}
-	settings := stricter(prev.set, next.set)
 	if settings == nil {
 		return nil
 	}
@@ -98,7 +105,7 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	if before != nil {
 		w.chain = before.chain.after(before, now)
 	}
-	if from.fromFiles() || from.source == SourceStart {
+	if from.fromFiles() || from.source == SourceStart || uncovered != nil && from.holds == nil {
 		w.hash = next.set.DesiredHash()
 	}
 	if from.source == SourceStart {
@@ -119,33 +126,62 @@ func (r *rollbacks) lastGood(next *generation) (g *generation) {
 		if set == nil {
 			return err
 		}
-		good := &generation{revision: revision, set: set, out: outgoing.Connections{Set: set}, identity: newIdentity(set, r.name)}
-		for i := range set.Manifest.Services {
-			cfg := &set.Manifest.Services[i]
-			for _, s := range next.services {
-				if s.Config.Name == cfg.Name && s.Config.Handler == cfg.Handler {
-					good.routes.Services = append(good.routes.Services, route.NewService(cfg, s.instance.service, &s.instance.RefCount))
-				}
-			}
-		}
-		o := compileOptions(set, r.name)
-		o.Revision = revision
-		if good.policies, err = policies.Compile(set.Rules, good.routes.Targets(), nil, o); err != nil {
-			return err
-		}
-		good.routes.Bind(good.policies, r.metrics)
-		r.metrics.Retain(next.routes.Serves) // nothing is counted for its methods
-		gw, err := r.gateway(good)
-		if err != nil {
-			return err
-		}
-		good.gateways = map[string]*gateway.Gateway{"": gw}
-		g = good
-		return nil
+		g, err = r.compared(set, revision, next)
+		return err
 	})
 	if err != nil {
 		r.logInternal(err)
 		r.log.Warn("the start is not observed, and will not be rolled back: the last good set cannot be used", "error", firstProblem(err))
+	}
+	return g
+}
+
+// compared returns a generation of a set, to compare next with it.
+func (r *rollbacks) compared(set *config.Set, revision int, next *generation) (g *generation, err error) {
+	g = &generation{revision: revision, set: set, out: outgoing.Connections{Set: set}, identity: newIdentity(set, r.name)}
+	for i := range set.Manifest.Services {
+		cfg := &set.Manifest.Services[i]
+		for _, s := range next.services {
+			if s.Config.Name == cfg.Name && s.Config.Handler == cfg.Handler {
+				g.routes.Services = append(g.routes.Services, route.NewService(cfg, s.instance.service, &s.instance.RefCount))
+			}
+		}
+	}
+	o := compileOptions(set, r.name)
+	o.Revision = revision
+	if g.policies, err = policies.Compile(set.Rules, g.routes.Targets(), nil, o); err != nil {
+		return nil, err
+	}
+	g.routes.Bind(g.policies, r.metrics)
+	r.metrics.Retain(next.routes.Serves) // nothing is counted for its methods
+	gw, err := r.gateway(g)
+	if err != nil {
+		return nil, err
+	}
+	g.gateways = map[string]*gateway.Gateway{"": gw}
+	return g, nil
+}
+
+// uncovered returns the generation to compare next with if an edit that overrides covered comes into force with it, and nil otherwise:
+// the last set before that edit, with the overrides of next.
+func (r *rollbacks) uncovered(prev, next *generation) (g *generation) {
+	if !r.covered.uncovers(prev, next) {
+		return nil
+	}
+	err := contain(func() error {
+		v, err := next.overrides.on(r.covered.before, time.Now())
+		if err != nil {
+			return err
+		}
+		if g, err = r.compared(v.set, r.covered.revision, next); err == nil {
+			g.overrides = next.overrides
+		}
+		return err
+	})
+	if err != nil {
+		r.logInternal(err)
+		r.log.Error("an edit that an override has covered is not observed, and will not be rolled back", "revision", next.revision, "error", firstProblem(err))
+		return nil
 	}
 	return g
 }

@@ -31,7 +31,7 @@ func TestOverridesDoNotMakeASetGood(t *testing.T) {
 		m.add(revision(1, SourceFile), set, 10, true)
 		m.settled(1, set, "no evidence (0 of 100 calls)")
 		m.add(revision(2, admin.SourceOverride), set, 10, false)
-		time.Sleep(unproven - time.Minute)
+		time.Sleep(goodWithoutEvidenceAfter - time.Minute)
 		synctest.Wait()
 		if list := store.Good(); len(list) != 0 {
 			t.Errorf("%+v", list)

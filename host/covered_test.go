@@ -1,0 +1,170 @@
+package host_test
+
+import (
+	"fmt"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/registry"
+)
+
+// overridden waits for the next revision that overrides have not made.
+func overridden(t *testing.T, h *hosttest.Host) host.Attempt {
+	t.Helper()
+	r := h.Revision()
+	for r.Source == admin.SourceOverride || r.Source == admin.SourceExpiry {
+		r = h.Revision()
+	}
+	return r
+}
+
+// An edit that an override covers is observed once that ends.
+func TestAnEditIsObservedWhenTheOverrideThatCoversItEnds(t *testing.T) {
+	t.Parallel()
+	const spare = "  - {name: spare, match: {service: Arith}, concurrency: {max: %s}}\n"
+	drop := func(t *testing.T, h *hosttest.Host) { dropOverride(t, h, "arith-mul.rateLimit") }
+	for _, tt := range []struct {
+		name  string
+		lasts time.Duration
+		more  string // a second edit, of what is not covered
+		rate  int    // after the edit
+		ends  func(*testing.T, *hosttest.Host)
+		want  bool // it is undone
+	}{
+		{name: "dropped", lasts: time.Hour, rate: 1, ends: drop, want: true},
+		{name: "expired", lasts: 2 * time.Second, rate: 1, ends: func(*testing.T, *hosttest.Host) {}, want: true},
+		{name: "in the window of another edit", lasts: time.Hour, rate: 1, more: "2000", ends: drop, want: true},
+		{name: "the edit is good", lasts: time.Hour, rate: 9000, ends: drop},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			t.Parallel()
+			manifest := guardedManifest
+			if tt.want {
+				manifest = strings.Replace(manifest, "window: 1s", "window: 1m", 1)
+			}
+			h := edited(t, manifest, map[string]string{policyFile: rule(10000) + fmt.Sprintf(spare, "1000")})
+			_, err := h.Admin.Override(t.Context(), admin.OverrideRequest{
+				Action: admin.ActionOverride, Rule: "arith-mul", Field: "rateLimit", Value: "{rate: 5000, burst: 5000}", For: admin.Seconds(tt.lasts),
+			})
+			must(t, err)
+			f := startFlow(t, h, 1, "Mul")
+			awaitThat(t, "traffic", func() bool { return f.ok.Load() > 200 })
+			h.Write(policyFile, rule(tt.rate)+fmt.Sprintf(spare, "1000"))
+			if r := overridden(t, h); r.Result != host.ResultApplied || r.Number != 3 {
+				t.Fatalf("r%d %s %v", r.Number, r.Result, r.Problems)
+			}
+			if o := status(t, h).Policies.Observed; o != nil {
+				t.Fatalf("observed under the override: %+v", o)
+			}
+			revision := 4
+			if tt.more != "" {
+				h.Write(policyFile, rule(tt.rate)+fmt.Sprintf(spare, tt.more))
+				if r := overridden(t, h); r.Result != host.ResultApplied || r.Number != 4 {
+					t.Fatalf("r%d %s %v", r.Number, r.Result, r.Problems)
+				}
+				revision++
+			}
+			tt.ends(t, h)
+			if !tt.want {
+				r := settled(t, h, revision)
+				if r.Result != host.ResultApplied || r.Verdict != admin.VerdictKept {
+					t.Errorf("r%d %s: %q", r.Number, r.Result, r.Verdict)
+				}
+				return
+			}
+			r := overridden(t, h)
+			if want := fmt.Sprintf("r%d rolled back: arith-mul refused ", revision); r.Source != host.SourceAutoRollback || !strings.HasPrefix(r.Why, want) ||
+				!strings.Contains(r.Why, " that r2 let through") || !strings.HasPrefix(rateOf(t, h), "10000 ") {
+				t.Errorf("by %s: %s, and the rate is %s", r.Source, r.Why, rateOf(t, h))
+			}
+			if s := status(t, h).Policies; s.InSync || !strings.Contains(s.Held, "rolled back: arith-mul") {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
+}
+
+// What only an override has changed does not make the methods of its rule those of the edit.
+func TestAnOverrideInTheWindowOfAnEditDoesNotUndoItForFailures(t *testing.T) {
+	t.Parallel()
+	till := new(moodyTill)
+	p := newPlant(t)
+	registry.Plain(till, registry.In(p.reg), registry.As("test.till"))
+	arith := "{name: arith, match: {service: Arith}, rateLimit: {rate: %s}}"
+	h := hosttest.Start(t, strings.Replace(guardedManifest, "services: [", "services: [{name: Till, handler: test.till}, ", 1), hosttest.Options{Registry: p.reg, Files: map[string]string{
+		policyFile: ruleFile(fmt.Sprintf(arith, "1000"), "{name: till, match: {service: Till}, concurrency: {max: 1000}}"),
+	}})
+	var s running
+	s.run(t, h, stream{service: "Till", method: "Mul"}, stream{method: "Mul", n: 1})
+	awaitThat(t, "traffic", func() bool { return s.ok.Load() > 300 })
+	h.Write(policyFile, ruleFile(fmt.Sprintf(arith, "2000"), "{name: till, match: {service: Till}, concurrency: {max: 1000}}"))
+	awaitThat(t, "the edit", func() bool { return status(t, h).Policies.Observed != nil })
+	put(t, h, admin.OverrideRequest{Action: admin.ActionOverride, Rule: "till", Field: "concurrency.max", Value: "900"})
+	till.fails.Store(true)
+	if r := settled(t, h, 3); r.Result != host.ResultApplied || r.Verdict != admin.VerdictKept {
+		t.Errorf("r%d %s: %q", r.Number, r.Result, r.Verdict)
+	}
+	if s.failed.Load() < 100 {
+		t.Errorf("%d calls have failed", s.failed.Load())
+	}
+}
+
+// Whether an edit lets more callers in is judged without overrides.
+func TestAnOverrideMakesAnEditNeitherWiderNorTighter(t *testing.T) {
+	t.Parallel()
+	const only = "{name: only, match: {service: Arith}, access: {allow: [{caller: web}]}}"
+	for name, tt := range map[string]struct {
+		put           admin.OverrideRequest
+		before, after []string
+		wider         bool
+	}{
+		"hidden": {
+			put:    admin.OverrideRequest{Action: admin.ActionBlock, Method: "Arith.*", Caller: "*"},
+			before: []string{only, "{name: spare, match: {service: Arith}, timeout: 1s}"}, after: []string{"{name: spare, match: {service: Arith}, timeout: 1s}"}, wider: true,
+		},
+		"hidden by a value": {
+			put:    admin.OverrideRequest{Action: admin.ActionOverride, Rule: "only", Field: "access.allow", Value: "[{caller: batch}]"},
+			before: []string{only}, after: []string{strings.Replace(only, "caller: web", "caller: '*'", 1)}, wider: true,
+		},
+		"an override that the edit leaves without effect": {
+			put:    admin.OverrideRequest{Action: admin.ActionOverride, Rule: "only", Field: "access.allow", Value: "[{caller: batch}]"},
+			before: []string{only}, after: []string{strings.Replace(only, "name: only", "name: other, was: only", 1)},
+		},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			manifest := strings.Replace(guardedManifest, "policies:", "policies:\n  widening: refuse", 1)
+			h := edited(t, manifest, map[string]string{policyFile: ruleFile(tt.before...)})
+			put(t, h, tt.put)
+			h.Write(policyFile, ruleFile(tt.after...))
+			r := overridden(t, h)
+			if refused := r.Result == host.ResultRejected; refused != tt.wider || refused && !strings.Contains(r.Problems.Error(), "wider: ") {
+				t.Errorf("%s %v", r.Result, r.Problems)
+			}
+		})
+	}
+}
+
+func TestARollbackThatOverridesLeaveNothingToSaysSo(t *testing.T) {
+	t.Parallel()
+	h := edited(t, editedManifest, map[string]string{policyFile: rule(100)})
+	put(t, h, admin.OverrideRequest{Action: admin.ActionOverride, Rule: "arith-mul", Field: "rateLimit.rate", Value: "50"})
+	_, err := h.Admin.Rollback(t.Context(), admin.RollbackRequest{Revision: 1})
+	const want = "nothing to roll back: the files of r1 are those of r2, which runs, and a rollback does not change overrides"
+	if e := answer(t, err); e.Detail != want || !strings.HasPrefix(e.Help, "in force: arith-mul.rateLimit.rate sets rateLimit.rate of arith-mul to 50 until ") ||
+		!strings.HasSuffix(e.Help, "Z, or until easymicro override drop arith-mul.rateLimit.rate") {
+		t.Errorf("%v", e)
+	}
+	dropOverride(t, h, "arith-mul.rateLimit.rate")
+	_, err = h.Admin.Rollback(t.Context(), admin.RollbackRequest{Revision: 2})
+	if e := answer(t, err); !strings.HasPrefix(e.Detail, "nothing to roll back: ") || e.Help != "no override is in force" {
+		t.Errorf("%v", e)
+	}
+	if list, err := h.Admin.Revisions(t.Context()); err != nil || len(list) != 3 {
+		t.Errorf("%d revisions, %v", len(list), err)
+	}
+}
