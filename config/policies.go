@@ -33,7 +33,7 @@ type PolicyEtcd struct {
 type AutoRollback struct {
 	Window         Duration `yaml:"window" default:"10s" min:"1s" max:"1h" doc:"How long an edit is observed; up to ten times as long until there were minRequests calls."`
 	MaxNewRefusals Share    `yaml:"maxNewRefusals" default:"50%" min:"0" max:"1" doc:"Ratio of the calls, in total or of one method, above which an edit is undone that refuses, times out or turns away calls that were served before. 0: one is enough."`
-	MaxNewFailures Share    `yaml:"maxNewFailures" default:"30%" min:"0" max:"1" doc:"How much the ratio of calls that fail may grow, in total or for one method that the edit affects, before the edit is undone. 0: any growth is enough."`
+	MaxNewFailures Share    `yaml:"maxNewFailures" default:"30%" min:"0" max:"1" doc:"How much the ratio of calls that fail may grow, in total or for one method that the edit affects, before the edit is undone. 0: any growth is enough. Calls that a rule ended count only if the edit changes their service or upstream, and not the rule: a timeout or a circuit breaker."`
 	MinRequests    int      `yaml:"minRequests" default:"100" min:"1" doc:"Minimum number of calls to judge by."`
 }
 

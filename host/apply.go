@@ -163,6 +163,9 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	for _, s := range steps {
 		commits = append(commits, func() { s.Commit(a.life) })
 	}
+	if u := from.undoes; u != nil {
+		commits = append(commits, func() { u.window.failures.closeBreakers(g) })
+	}
 	for _, commit := range commits { // a panic cannot undo them: it is logged
 		err := contain(func() error {
 			commit()

@@ -116,7 +116,7 @@ func TestAnOverrideInTheWindowOfAnEditDoesNotUndoItForFailures(t *testing.T) {
 // Whether an edit lets more callers in is judged without overrides.
 func TestAnOverrideMakesAnEditNeitherWiderNorTighter(t *testing.T) {
 	t.Parallel()
-	const only = "{name: only, match: {service: Arith}, access: {allow: [{caller: web}]}}"
+	const only = "{name: only, match: {service: Arith}, access: {allow: [{caller: partner}]}}"
 	for name, tt := range map[string]struct {
 		put           admin.OverrideRequest
 		before, after []string
@@ -128,7 +128,7 @@ func TestAnOverrideMakesAnEditNeitherWiderNorTighter(t *testing.T) {
 		},
 		"hidden by a value": {
 			put:    admin.OverrideRequest{Action: admin.ActionOverride, Rule: "only", Field: "access.allow", Value: "[{caller: batch}]"},
-			before: []string{only}, after: []string{strings.Replace(only, "caller: web", "caller: '*'", 1)}, wider: true,
+			before: []string{only}, after: []string{strings.Replace(only, "caller: partner", "caller: '*'", 1)}, wider: true,
 		},
 		"an override that the edit leaves without effect": {
 			put:    admin.OverrideRequest{Action: admin.ActionOverride, Rule: "only", Field: "access.allow", Value: "[{caller: batch}]"},
@@ -137,8 +137,8 @@ func TestAnOverrideMakesAnEditNeitherWiderNorTighter(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			manifest := strings.Replace(guardedManifest, "policies:", "policies:\n  widening: refuse", 1)
-			h := edited(t, manifest, map[string]string{policyFile: ruleFile(tt.before...)})
+			manifest := strings.Replace(undoneManifest, "policies:", "policies:\n  widening: refuse", 1)
+			h := edited(t, manifest, map[string]string{policyFile: ruleFile(tt.before...), "tokens.yaml": tokensFile("partner-token", "")})
 			put(t, h, tt.put)
 			h.Write(policyFile, ruleFile(tt.after...))
 			r := overridden(t, h)

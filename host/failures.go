@@ -24,7 +24,9 @@ type failures struct {
 	maximum          float64
 	minimum          uint64
 	affected, others []failing
-	edited           map[string]bool           // subjects of the edit
+	edited           map[string]bool // subjects of the edit
+	reached          affected
+	opened           policies.Opened           // before the edit
 	stopped          map[string]*atomic.Uint64 // of affected, by stoppedKey
 }
 
@@ -90,9 +92,11 @@ func (f *failing) now() ratio {
 func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *failures, m *telemetry.Metrics) *failures {
 	f := &failures{
 		revision: w.next.revision, maximum: float64(w.settings.MaxNewFailures), minimum: uint64(w.settings.MinRequests),
-		edited: edit.Subjects(), stopped: make(map[string]*atomic.Uint64),
+		edited: edit.Subjects(), reached: affectedBy(edit, w.baseline.set, w.next.set), opened: w.baseline.policies.Opened(), stopped: make(map[string]*atomic.Uint64),
 	}
-	a := affectedBy(edit, w.baseline.set, w.next.set)
+	if earlier != nil {
+		f.opened = earlier.opened
+	}
 	now := time.Now()
 	add := func(how effect, name, key string, calls *traffic.Method) {
 		switch how {
@@ -111,7 +115,7 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 	}
 	for _, s := range w.next.services {
 		for _, method := range s.Methods {
-			how := a.service(s.Config)
+			how := f.reached.service(s.Config)
 			if w.rules.Touches(method.Target, only) {
 				how = max(how, byRules)
 			}
@@ -122,7 +126,7 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 		name := w.next.set.Manifest.Upstreams[i].Name
 		for _, method := range m.Upstream(name).Methods() {
 			called := "calls to " + name + " (" + strings.Replace(method.Name, "/", ".", 1) + ")"
-			add(a.upstreams[name], called, stoppedKey(name, method.Name), method.Method)
+			add(f.reached.upstreams[name], called, stoppedKey(name, method.Name), method.Method)
 		}
 	}
 	if len(f.affected) == 0 {
@@ -155,6 +159,24 @@ func (f *failures) stop(set *config.Set, upstream string, t policies.Target, e *
 	if n != nil && r != nil && !f.edited[r.Name] && r.AutoRollback != config.RollbackOff {
 		n.Add(1)
 	}
+}
+
+// closeBreakers closes the breakers of the calls that the edit affects by settings, if they have opened since. Call it once the edit is
+// undone, and g runs.
+func (f *failures) closeBreakers(g *generation) {
+	if f == nil {
+		return
+	}
+	byService := make(map[string]effect)
+	for _, s := range g.services {
+		byService[s.Config.Name] = f.reached.service(s.Config)
+	}
+	f.opened.CloseOthers(g.policies, func(upstream string, t policies.Target) bool {
+		if upstream != "" {
+			return f.reached.upstreams[upstream] == bySettings
+		}
+		return byService[t.Service] == bySettings
+	})
 }
 
 // effect is how an edit affects calls.

@@ -363,11 +363,7 @@ func (s *serving) recordOutcome(err error, refused bool) {
 	if !s.settled.CompareAndSwap(false, true) {
 		return
 	}
-	e := code.From(err)
-	c := code.OK
-	if e != nil {
-		c = e.Code
-	}
+	e, c := code.From(err), code.Of(err)
 	took := time.Since(s.wire.Arrived())
 	s.metrics.Done(c, took)
 	byRule := e != nil && (!s.admitted || e.Own() && e.Rule != "")

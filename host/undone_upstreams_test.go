@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"sync/atomic"
 	"testing"
@@ -13,6 +14,7 @@ import (
 
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/code"
 	"github.com/easymicro/easymicro/wire/wiretest"
@@ -225,13 +227,13 @@ policies:
 		{name: "a timeout of the calls that need it", rules: []string{in("timeout: 200ms")}, to: hangs, method: "Long", want: " fail, "},
 		{name: "a timeout of the calls over a route that need it", rules: []string{in("timeout: 200ms")}, to: hangs, method: "Long", path: "/v1/mul", want: " fail, "},
 		{name: "a timeout, beside one that the edit changes", rules: []string{out("timeout: 200ms"), "{name: far, match: {upstream: other}, timeout: 1s}"}, to: hangs, more: []string{out("timeout: 200ms"), "{name: far, match: {upstream: other}, timeout: 2s}"}, want: " fail, "},
-		{name: "a breaker", rules: []string{out("circuitBreaker: {minRequests: 10, failureRate: 50%, openTimeout: 1h, scope: upstream}")}, to: dead, want: " fail, "},
-		{name: "a breaker for each endpoint", rules: []string{out("circuitBreaker: {minRequests: 10, failureRate: 50%, openTimeout: 1h}")}, to: dead, want: " fail, "},
-		{name: "a breaker of the calls that need it", rules: []string{in("circuitBreaker: {minRequests: 10, failureRate: 50%, openTimeout: 1h}")}, to: dead, method: "Mul", want: " fail, "},
+		{name: "a breaker", rules: []string{out("circuitBreaker: {consecutiveFailures: 5, openTimeout: 1h, scope: upstream}")}, to: dead, want: " fail, "},
+		{name: "a breaker for each endpoint", rules: []string{out("circuitBreaker: {consecutiveFailures: 5, openTimeout: 1h}")}, to: dead, want: " fail, "},
+		{name: "a breaker of the calls that need it", rules: []string{in("circuitBreaker: {consecutiveFailures: 5, openTimeout: 1h}")}, to: dead, method: "Mul", want: " fail, "},
 		{name: "an ejection", rules: []string{out("outlierDetection: {consecutiveFailures: 2, baseEjectionTime: 1h, maxEjectionTime: 1h, maxEjectionPercent: 100}")}, to: dead, want: " fail, "},
 		{name: "a timeout with autoRollback: off", rules: []string{out("autoRollback: off, timeout: 200ms")}, to: hangs},
 		{name: "a timeout, of another upstream than the edit's", rules: []string{out("timeout: 200ms")}},
-		{name: "a breaker, of another upstream than the edit's", rules: []string{out("circuitBreaker: {minRequests: 10, failureRate: 50%, openTimeout: 1h, scope: upstream}")}},
+		{name: "a breaker, of another upstream than the edit's", rules: []string{out("circuitBreaker: {consecutiveFailures: 5, openTimeout: 1h, scope: upstream}")}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -269,8 +271,13 @@ policies:
 				t.Errorf("r%d %s: %q, want %q", r.Number, r.Result, r.Verdict, tt.want)
 			}
 			if tt.want != "" {
-				ok := s.ok.Load()
-				awaitThat(t, "calls after the rollback", func() bool { return s.ok.Load() > ok+100 })
+				awaitThat(t, "closed breakers", func() bool {
+					return !slices.ContainsFunc(status(t, h).Breakers, func(b policies.BreakerStats) bool { return b.State != "closed" })
+				})
+			}
+			conn := h.Dial()
+			if err := (&stream{service: "Desk", method: "Mul", within: 5 * time.Second}).call(t.Context(), h, conn); tt.want != "" && err != nil {
+				t.Errorf("a call after the rollback: %v", err)
 			}
 		})
 	}

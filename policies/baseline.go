@@ -197,8 +197,7 @@ func closeBreakers(st *store, which func(breakerKey, *limit.Breaker) bool) {
 	}
 	st.mu.Unlock()
 	for _, b := range list {
-		b.Reset("the edit under which it opened was rolled back")
-		b.Notify()
+		closeAfterRollback(b)
 	}
 }
 
