@@ -5,8 +5,8 @@ import "github.com/easymicro/easymicro/policies/limit"
 // Opened holds the breakers that were not closed at a moment.
 type Opened map[*limit.Breaker]bool
 
-// Opened returns the breakers that are not closed now.
-func (s *Snapshot) Opened() Opened {
+// OpenedBy returns the breakers of s that are not closed now.
+func OpenedBy(s *Snapshot) Opened {
 	o := make(Opened)
 	if s == nil {
 		return o
