@@ -260,7 +260,7 @@ func (i *incidents) methodsOf(name string) (service, method string, err error) {
 	if s, ok := g.routes.Service(service); ok {
 		service = s.Config.Name
 	}
-	if meets(&g.routes, service, method) {
+	if matchesAny(&g.routes, service, method) {
 		return service, method, nil
 	}
 	e := admin.Errorf(admin.CodeNotFound, "no method matches %s", name)
@@ -270,9 +270,9 @@ func (i *incidents) methodsOf(name string) (service, method string, err error) {
 	return "", "", e.WithHelp("services: %s", few(g.routes.Callable(), "none"))
 }
 
-// meets reports whether a pattern of services and one of methods match a method of this host, or a service of another host, whose
+// matchesAny reports whether a pattern of services and one of methods match a method of this host, or a service of another host, whose
 // methods are not known.
-func meets(t *route.Table, service, method string) bool {
+func matchesAny(t *route.Table, service, method string) bool {
 	return slices.ContainsFunc(t.Targets(), func(m policies.Target) bool {
 		return wildcard.Match(service, m.Service) && wildcard.Match(method, m.Method)
 	}) || slices.ContainsFunc(t.Remote.All(), func(name string) bool { return wildcard.Match(service, name) })
