@@ -112,7 +112,7 @@ type ignoreChecker struct{ *report }
 func (c ignoreChecker) check() {
 	for _, one := range IgnoresIn(c.texts).list {
 		if one.wrong != "" {
-			c.add(lint.BadIgnore, one.at, "", "the comment "+one.wrong+", and ignores nothing: write "+ignoreForm)
+			_ = c.add(lint.BadIgnore, one.at, "", "the comment "+one.wrong+", and ignores nothing: write "+ignoreForm)
 		}
 		for _, code := range one.codes {
 			c.code(&one, code)
@@ -126,14 +126,14 @@ func (c ignoreChecker) code(one *ignore, code lint.Code) {
 	case !known && code.Area() != "handler":
 		c.add(lint.UnknownIgnore, one.at, "", "no problem has the code "+clip(string(code))).Suggestion = Suggest(string(code), lint.Codes())
 	case known && !page.Warning:
-		c.add(lint.ErrorIgnore, one.at, "", fmt.Sprintf("%s (%s) is an error, which cannot be ignored: mend it, and remove the comment", code, page.Title))
+		_ = c.add(lint.ErrorIgnore, one.at, "", fmt.Sprintf("%s (%s) is an error, which cannot be ignored: mend it, and remove the comment", code, page.Title))
 	case known && lint.OfIgnores(code):
-		c.add(lint.UnknownIgnore, one.at, "", fmt.Sprintf("%s (%s) is about comments like this one, and cannot be ignored", code, page.Title))
+		_ = c.add(lint.UnknownIgnore, one.at, "", fmt.Sprintf("%s (%s) is about comments like this one, and cannot be ignored", code, page.Title))
 	}
 }
 
 // Ignored is a warning that a comment takes out.
-type Ignored struct {
+type Ignored struct { //nolint:errname // no error
 	Problem
 
 	Until  time.Time

@@ -97,8 +97,9 @@ func (e *Edit) doubled() Problems {
 		return nil
 	}
 	last := &e.Next.Rules[after-1]
-	return Problems{last.Position("").Problem(last.path, fmt.Sprintf("the edit grows the set from %d rules to %d (this is the last one), and at most %d are allowed: "+
-		"make sure that it is meant", before, after, MaxRules)).Coded(lint.Doubled)}
+	return Problems{last.Position("").Problem(last.path,
+		fmt.Sprintf("the edit grows the set from %d rules to %d (this is the last one), and at most %d are allowed: "+
+			"make sure that it is meant", before, after, MaxRules)).Coded(lint.Doubled)}
 }
 
 // refuses reports whether one of the sets refuses edits that let more callers in.

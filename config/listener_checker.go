@@ -130,7 +130,8 @@ func (c listenerChecker) listeners() {
 			c.manifest(lint.Empty, path+".proxyProtocol.from", "is empty: name the networks of the balancers, or leave proxyProtocol out")
 		}
 		if l.Limits.MaxDecompressedBytes < l.Limits.MaxMessageBytes {
-			c.manifest(lint.Contradiction, path+".limits.maxDecompressedBytes", "%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
+			c.manifest(lint.Contradiction, path+".limits.maxDecompressedBytes",
+				"%s is below maxMessageBytes (%s)", l.Limits.MaxDecompressedBytes, l.Limits.MaxMessageBytes)
 		}
 		one := l.Limits.MaxMessageBytes + l.Limits.MaxDecompressedBytes
 		if limit := m.Host.Limits.MaxBufferedBytes; limit > 0 && limit < 2*one {

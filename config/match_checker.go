@@ -74,7 +74,8 @@ func (c *matchChecker) exceptions(r *Rule) {
 		case anonymous && !anonymousMatches(e.Caller):
 			c.rule(lint.NoEffect, r, path+".caller", "excludes no call: without auth.identify every caller is anonymous")
 		case e.field(m) != "":
-			c.rule(lint.IdleException, r, path+"."+e.field(m), "excludes nothing: the rule matches no call with this %s; remove the exception, or widen match.%[1]s", e.field(m))
+			c.rule(lint.IdleException, r, path+"."+e.field(m),
+				"excludes nothing: the rule matches no call with this %s; remove the exception, or widen match.%[1]s", e.field(m))
 		case anonymous && len(e.Service)+len(e.Method)+len(e.Peer)+len(e.Upstream) == 0:
 			c.rule(lint.RefusesAll, r, path+".caller", "excludes every call: without auth.identify every caller is anonymous")
 		}
@@ -238,7 +239,8 @@ func (c *matchChecker) unmapped(r *Rule) {
 			continue
 		}
 		if j := slices.IndexFunc(mapped, func(other string) bool { return fold(other) == fold(name) }); j >= 0 {
-			p := c.rule(lint.Unmapped, r, keyPath(keyParts(r), i), "HTTP callers cannot send %s: they send %s, and names of metadata are case-sensitive", part, mapped[j])
+			p := c.rule(lint.Unmapped, r, keyPath(keyParts(r), i),
+				"HTTP callers cannot send %s: they send %s, and names of metadata are case-sensitive", part, mapped[j])
 			p.Suggestion = KeyMetadata + mapped[j]
 			continue
 		}

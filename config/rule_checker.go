@@ -128,7 +128,8 @@ func (c kindChecker) retriesNothing(r *Rule) {
 			c.retriesNoneOf(r, u, paths[i])
 			continue
 		}
-		c.rule(lint.NotIdempotent, r, "retry", "no method is idempotent at upstream %s: only calls that provably never ran are retried; list methods under idempotent (%s)",
+		c.rule(lint.NotIdempotent, r, "retry",
+			"no method is idempotent at upstream %s: only calls that provably never ran are retried; list methods under idempotent (%s)",
 			u.Name, c.m.Position(paths[i]))
 	}
 }
@@ -143,7 +144,8 @@ func (c kindChecker) retriesNoneOf(r *Rule, u *Upstream, path string) {
 		if !r.at.written(at) {
 			at = "match.method"
 		}
-		c.rule(lint.NotIdempotent, r, at, "%s is not idempotent at upstream %s: only calls that provably never ran are retried; if it may run twice, add it to idempotent (%s)",
+		c.rule(lint.NotIdempotent, r, at,
+			"%s is not idempotent at upstream %s: only calls that provably never ran are retried; if it may run twice, add it to idempotent (%s)",
 			m, u.Name, c.m.Position(path))
 	}
 }
@@ -326,7 +328,8 @@ func (c kindChecker) hedge(r *Rule) {
 	for i, u := range upstreams {
 		for j, m := range h.Methods {
 			if !mayOverlap(m, u.Idempotent) {
-				c.rule(lint.NotIdempotent, r, fmt.Sprintf("hedge.methods[%d]", j), "%s is not idempotent at upstream %s, and is never sent twice: add it to idempotent (%s)",
+				c.rule(lint.NotIdempotent, r, fmt.Sprintf("hedge.methods[%d]", j),
+					"%s is not idempotent at upstream %s, and is never sent twice: add it to idempotent (%s)",
 					m, u.Name, c.m.Position(paths[i]))
 			}
 		}

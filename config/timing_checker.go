@@ -98,7 +98,8 @@ func (p *timingChecker) slowCalls(r *Rule, whole, try longest) {
 	case whole.within(d) && r.ClientSide():
 		p.rule(lint.SlowCallsBeyondTimeout, r, path, "no call takes %s, so none is slow: %s; set it to %s, for example", d, whole.has(r), whole.part(2))
 	case whole.within(d):
-		p.rule(lint.SlowCallsBeyondTimeout, r, path, "no call that ends within its time, %s, takes %s: only a handler that keeps running is slow; set it to %s, for example",
+		p.rule(lint.SlowCallsBeyondTimeout, r, path,
+			"no call that ends within its time, %s, takes %s: only a handler that keeps running is slow; set it to %s, for example",
 			whole.in(r), d, whole.part(2))
 	}
 }
@@ -156,14 +157,16 @@ func (p *timingChecker) ofRetry(r *Rule, whole longest) {
 	case whole.within(t.PerTryTimeout):
 		p.rule(lint.AttemptsBeyondTimeout, r, "retry.perTryTimeout", "%s has no effect: %s", t.PerTryTimeout, whole.has(r))
 	case n < t.MaxAttempts:
-		p.rule(lint.AttemptsBeyondTimeout, r, "retry.perTryTimeout", "%s is so long that attempt %d of %d is never made if those before it time out: %s; set it to %s, for example",
+		p.rule(lint.AttemptsBeyondTimeout, r, "retry.perTryTimeout",
+			"%s is so long that attempt %d of %d is never made if those before it time out: %s; set it to %s, for example",
 			t.PerTryTimeout, n+1, t.MaxAttempts, whole.has(r), whole.part(t.MaxAttempts))
 	default:
 		p.lastAttempt(r, whole)
 	}
 	if whole.within(t.InitialBackoff) && t.InitialBackoff <= t.MaxBackoff {
-		p.rule(lint.BackoffBeyondTimeout, r, "retry.initialBackoff", "%s leaves retries no time: %s, and of the pauses, random from 0 up to it, at most %.0f %% are shorter; "+
-			"set it to %s, for example",
+		p.rule(lint.BackoffBeyondTimeout, r, "retry.initialBackoff",
+			"%s leaves retries no time: %s, and of the pauses, random from 0 up to it, at most %.0f %% are shorter; "+
+				"set it to %s, for example",
 			t.InitialBackoff, whole.has(r), 100*float64(whole.Duration)/float64(t.InitialBackoff), whole.part(10))
 	}
 }
@@ -183,7 +186,8 @@ func (p *timingChecker) lastAttempt(r *Rule, whole longest) {
 	if left := (whole.Duration - pauses) / Duration(t.MaxAttempts); left >= Duration(time.Millisecond) {
 		way = "set it to " + left.Std().Truncate(time.Millisecond).String()
 	}
-	p.rule(lint.AttemptsBeyondTimeout, r, "retry.perTryTimeout", "%d attempts of %s and the pauses between, up to %s, take %s, and %s: the last one is cut off; %s, for example",
+	p.rule(lint.AttemptsBeyondTimeout, r, "retry.perTryTimeout",
+		"%d attempts of %s and the pauses between, up to %s, take %s, and %s: the last one is cut off; %s, for example",
 		t.MaxAttempts, t.PerTryTimeout, pauses, attempts+pauses, whole.has(r), way)
 }
 

@@ -256,7 +256,8 @@ func (c *checker) target(servicePath, methodPath, service, method string) {
 		}
 		switch methods := methodNames(entry.Methods); {
 		case !slices.Contains(methods, method):
-			c.add(lint.NoSuchMethod, methodPath, config.Suggest(method, methods), "service %s has no method %q%s", service, method, route.WhySkipped(entry.Skipped, method))
+			c.add(lint.NoSuchMethod, methodPath, config.Suggest(method, methods),
+				"service %s has no method %q%s", service, method, route.WhySkipped(entry.Skipped, method))
 		case !route.Exposed(cfg, method):
 			c.add(lint.NoSuchMethod, methodPath, "", "method %s of service %s is not among methods.expose", method, service)
 		}

@@ -92,7 +92,8 @@ func (f *failing) now() ratio {
 func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *failures, m *telemetry.Metrics) *failures {
 	f := &failures{
 		revision: w.next.revision, maximum: float64(w.settings.MaxNewFailures), minimum: uint64(w.settings.MinRequests),
-		edited: edit.Subjects(), reached: affectedBy(edit, w.baseline.set, w.next.set), opened: policies.OpenedBy(w.baseline.policies), stopped: make(map[string]*atomic.Uint64),
+		edited: edit.Subjects(), reached: affectedBy(edit, w.baseline.set, w.next.set),
+		opened: policies.OpenedBy(w.baseline.policies), stopped: make(map[string]*atomic.Uint64),
 	}
 	if earlier != nil {
 		f.opened = earlier.opened

@@ -36,7 +36,8 @@ func ValidatePointless(rules []config.Rule) config.Problems {
 			continue
 		}
 		if s.isEmpty() {
-			problems = append(problems, problemIn(lint.ExcludesAll, r, "match.except", fmt.Sprintf("excludes every call that the rule matches: rule %s has no effect", r.Name)))
+			problems = append(problems, problemIn(lint.ExcludesAll, r, "match.except",
+				fmt.Sprintf("excludes every call that the rule matches: rule %s has no effect", r.Name)))
 			continue
 		}
 		if r.Mode != config.Shadow && (r.RateLimit != nil || r.Concurrency != nil || r.Access != nil) {

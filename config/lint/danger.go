@@ -60,7 +60,8 @@ var dangerPages = []Page{
 	},
 	{
 		Code: StandIn, Title: "a stand-in is used", Warning: true,
-		Text: "The policy files are invalid and the fallback is used, or the fallback could not be used if it had to be. Or a certificate and its key do not match and the previous ones stay in use.",
+		Text: "The policy files are invalid and the fallback is used, or the fallback could not be used if it had to be. " +
+			"Or a certificate and its key do not match and the previous ones stay in use.",
 		Mend: "Mend the files that the message names.",
 		Bad:  "services: [{name: Arith, handler: samples.arith}]\npolicies: {files: [policies.yaml], fallback: [\"none-*.yaml\"]}",
 		Good: "services: [{name: Arith, handler: samples.arith}]\npolicies: {files: [policies.yaml], fallback: [\"other/*.yaml\", \"other/*.yml\"]}",

@@ -108,7 +108,8 @@ var referencePages = []Page{
 		Text: "policies.keep names a rule that is missing, not enforced for all callers, expired, or without a method to match.",
 		Mend: "Restore the rule, or take its name out of policies.keep in an edit of its own.",
 		Bad:  "services: [{name: Arith, handler: samples.arith}]\npolicies: {keep: [only-web], files: [policies.yaml]}",
-		Good: "services: [{name: Arith, handler: samples.arith}]\npolicies: {keep: [only-web], rules: [{name: only-web, match: {service: Arith}, access: {deny: [{caller: x}]}}]}",
+		Good: "services: [{name: Arith, handler: samples.arith}]\n" +
+			"policies: {keep: [only-web], rules: [{name: only-web, match: {service: Arith}, access: {deny: [{caller: x}]}}]}",
 	},
 	{
 		Code: BadContent, Title: "a file with unusable content",

@@ -3,6 +3,7 @@ package mux
 import (
 	"bytes"
 	"container/list"
+	"context"
 	"crypto/tls"
 	"errors"
 	"net"
@@ -93,7 +94,7 @@ func (c *conn) handshake() error {
 	below := &carrier{Conn: c.Conn, ahead: bytes.Clone(c.head[:c.n])}
 	_ = below.SetWriteDeadline(c.since.Add(handshakeTimeout)) // if it fails, so does the handshake
 	secure := tls.Server(below, c.tls)
-	err := secure.Handshake()
+	err := secure.HandshakeContext(context.Background())
 	end()
 	var late net.Error
 	switch {
