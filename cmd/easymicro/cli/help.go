@@ -76,9 +76,12 @@ func (h *helpPage) show(cmd *cobra.Command) {
 	h.flags("Global flags; each is also an environment variable, such as EASYMICRO_CONFIG", global)
 }
 
-// ordered returns the commands in the order of the help.
+// ordered returns the commands in the order of the help: those of a command by name.
 func (h *helpPage) ordered(root *cobra.Command) []*cobra.Command {
 	list := slices.Clone(root.Commands())
+	if root.HasParent() {
+		return list
+	}
 	slices.SortFunc(list, func(x, y *cobra.Command) int {
 		return cmp.Compare(slices.Index(h.order, x.Name()), slices.Index(h.order, y.Name()))
 	})
@@ -92,18 +95,20 @@ func (h *helpPage) heading(title string) {
 	}
 }
 
-// wrapped writes paragraphs; hang indents every line of a paragraph but its first.
+// wrapped writes paragraphs; hang indents every line of a paragraph but its first. Without it, indented paragraphs keep
+// their lines.
 func (h *helpPage) wrapped(text, hang string) {
-	columns := h.columns()
-	if columns == 0 {
-		h.line("%s", text)
-		return
-	}
 	for i, paragraph := range strings.Split(text, "\n\n") {
 		if i > 0 {
 			h.line("")
 		}
-		for _, line := range wrap(strings.Split(strings.ReplaceAll(paragraph, "\n", " "), " "), columns, hang, "") {
+		if hang == "" && strings.HasPrefix(paragraph, "  ") { // an example
+			for line := range strings.SplitSeq(paragraph, "\n") {
+				h.line("%s", strings.Join(wrap(strings.Split(line, " "), h.columns(), "      ", ""), "\n"))
+			}
+			continue
+		}
+		for _, line := range wrap(strings.Split(strings.ReplaceAll(paragraph, "\n", " "), " "), h.columns(), hang, "") {
 			h.line("%s", line)
 		}
 	}
@@ -130,10 +135,6 @@ func (h *helpPage) terms(rows [][]string) {
 	columns, left := h.columns(), 0
 	for _, row := range rows {
 		left = max(left, width(row[0])+gap)
-	}
-	if columns == 0 {
-		h.table(rows)
-		return
 	}
 	for _, row := range rows {
 		if columns-left < minText {
@@ -171,11 +172,8 @@ func (h *helpPage) flags(title string, flags *pflag.FlagSet) {
 }
 
 // wrap joins words into lines of at most columns, unless a word is longer. A line that continues ends in more, and the next
-// one starts with hang. With columns 0 it returns one line.
+// one starts with hang.
 func wrap(words []string, columns int, hang, more string) []string {
-	if columns == 0 {
-		return []string{strings.Join(words, " ")}
-	}
 	var lines []string
 	line, end := "", 0 // end is where the last word in line ends
 	for i, word := range words {

@@ -114,17 +114,15 @@ func (p *printer) colored(w any) bool {
 	return !p.noColor && terminal(w) && os.Getenv("TERM") != "dumb"
 }
 
-// columns returns the width for help: that of the terminal, or 0 if the text fits unwrapped.
+// columns returns the width for help: that of the terminal, and at most 120.
 func (p *printer) columns() int {
-	const natural = 130 // columns that the texts are written for
-	f, ok := p.out.(*os.File)
-	if !ok {
-		return 0
+	const most = 120
+	if f, ok := p.out.(*os.File); ok {
+		if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 {
+			return min(n, most)
+		}
 	}
-	if n, _, err := term.GetSize(int(f.Fd())); err == nil && n > 0 && n < natural {
-		return n
-	}
-	return 0
+	return most
 }
 
 // terminal reports whether a stream is a terminal.
