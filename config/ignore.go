@@ -72,15 +72,15 @@ func parseIgnore(comment string) ignore {
 	if end == nil {
 		switch {
 		case !strings.Contains(m[2], " until "):
-			return ignore{wrong: "has no end (until 2027-01-01)"}
+			return ignore{wrong: "lacks an end date (until 2027-01-01)"}
 		case !strings.Contains(m[2], " because "):
-			return ignore{wrong: "has no reason (because …)"}
+			return ignore{wrong: "lacks a reason (because …)"}
 		}
 		return ignore{wrong: "is malformed"}
 	}
 	until, err := time.Parse(time.DateOnly, end[1])
 	if err != nil {
-		return ignore{wrong: fmt.Sprintf("has an end that is no date: %q", clip(end[1]))}
+		return ignore{wrong: fmt.Sprintf("has an invalid end date %q", clip(end[1]))}
 	}
 	one.until, one.reason = until, end[2]
 	return one
@@ -124,9 +124,9 @@ func (c ignoreChecker) code(one *ignore, code lint.Code) {
 	page, known := lint.PageOf(code)
 	switch {
 	case !known && code.Area() != "handler":
-		c.add(lint.UnknownIgnore, one.at, "", "no problem has the code "+clip(string(code))).Suggestion = Suggest(string(code), lint.Codes())
+		c.add(lint.UnknownIgnore, one.at, "", fmt.Sprintf("unknown code %q", clip(string(code)))).Suggestion = Suggest(string(code), lint.Codes())
 	case known && !page.Warning:
-		_ = c.add(lint.ErrorIgnore, one.at, "", fmt.Sprintf("%s (%s) is an error, which cannot be ignored: mend it, and remove the comment", code, page.Title))
+		_ = c.add(lint.ErrorIgnore, one.at, "", fmt.Sprintf("%s (%s) is an error, which cannot be ignored: fix it, and remove the comment", code, page.Title))
 	case known && lint.OfIgnores(code):
 		_ = c.add(lint.UnknownIgnore, one.at, "", fmt.Sprintf("%s (%s) is about comments like this one, and cannot be ignored", code, page.Title))
 	}
@@ -183,7 +183,7 @@ func (x Ignores) Of(p Problems, now time.Time) (kept Problems, ignored []Ignored
 	}
 	for i := range x.list {
 		if one := &x.list[i]; ended[i] {
-			kept = append(kept, one.at.Problem("", fmt.Sprintf("the comment has ended on %s, and ignores nothing (%s): mend the warning, or set a later date",
+			kept = append(kept, one.at.Problem("", fmt.Sprintf("the comment expired on %s, and ignores nothing (%s): fix what the warning reports, or set a later date",
 				one.until.Format(time.DateOnly), clip(one.reason))).Coded(lint.EndedIgnore))
 		}
 	}

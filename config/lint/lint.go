@@ -9,7 +9,7 @@ import (
 )
 
 // Code names a kind of problem. A code never gets another meaning. EM1xx are about the text of a file, EM2xx about names and
-// settings that do not go together, EM3xx about numbers, EM4xx about danger. Those of handlers look like acme.orders/short-ttl.
+// conflicting settings, EM3xx about numbers, EM4xx about danger. Those of handlers look like acme.orders/short-ttl.
 type Code string
 
 // Page describes the problems of a code.
@@ -19,7 +19,7 @@ type Page struct {
 	Warning bool   `json:"warning"` // such problems do not keep a set from being applied, and may be ignored
 	Edit    bool   `json:"edit"`    // found in edits alone, by comparing two sets
 	Text    string `json:"text"`    // what is found, and why it matters
-	Mend    string `json:"mend"`
+	Fix     string `json:"fix"`
 	Bad     string `json:"bad"` // example, in YAML: a policy file if it begins with rules:, policy tests if with cases:, else a manifest
 	Good    string `json:"good"`
 }
@@ -59,7 +59,7 @@ func (c Code) Warning() bool {
 	return ok && p.Warning || c.ofHandler()
 }
 
-// Area returns what the code is about: syntax, reference, arithmetic, danger or handler; empty for what is no code.
+// Area returns what the code is about: syntax, reference, arithmetic, danger or handler; empty if it is not a code.
 func (c Code) Area() string {
 	switch {
 	case c.ofHandler():
@@ -89,12 +89,12 @@ func (p Page) Kind() string {
 // Markdown returns the page as a section in Markdown.
 func (p Page) Markdown() string {
 	return fmt.Sprintf("## %s: %s (%s)\n\n%s %s\n\n```yaml\n# reported\n%s\n```\n\n```yaml\n# not reported\n%s\n```\n",
-		p.Code, p.Title, p.Kind(), p.Text, p.Mend, p.Bad, p.Good)
+		p.Code, p.Title, p.Kind(), p.Text, p.Fix, p.Bad, p.Good)
 }
 
 // Plain returns the page as text for a terminal.
 func (p Page) Plain() string {
 	indented := func(yaml string) string { return "  " + strings.ReplaceAll(yaml, "\n", "\n  ") }
 	return fmt.Sprintf("%s: %s (%s)\n\n%s\n%s\n\nreported\n%s\n\nnot reported\n%s\n",
-		p.Code, p.Title, p.Kind(), p.Text, p.Mend, indented(p.Bad), indented(p.Good))
+		p.Code, p.Title, p.Kind(), p.Text, p.Fix, indented(p.Bad), indented(p.Good))
 }

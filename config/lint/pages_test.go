@@ -208,7 +208,7 @@ func TestCodesFileIsWhatThePagesSay(t *testing.T) {
 
 Generated from the pages in ` + "`config/lint` by `.ci/run generate`" + `. Each problem that ` + "`easymicro validate`" + ` prints ends in its code;
 ` + "`easymicro validate --explain EM304`" + ` prints the section of one. EM1xx are about the text of a file, EM2xx about names and
-settings that do not go together, EM3xx about numbers, EM4xx about danger. A set with errors is not applied; warnings do not
+conflicting settings, EM3xx about numbers, EM4xx about danger. A set with errors is not applied; warnings do not
 prevent that. Problems of a running process, such as a disk that is full, have no code.
 
 Examples that begin with ` + "`rules:`" + ` are policy files, those with ` + "`cases:`" + ` policy tests, all others manifests.
@@ -253,7 +253,7 @@ func anchor(p lint.Page) string {
 
 func TestPagesAreCompleteAndInOrder(t *testing.T) {
 	for i, p := range lint.Pages() {
-		if p.Title == "" || p.Text == "" || p.Mend == "" || p.Bad == "" || p.Good == "" || p.Code.Area() == "" || p.Code.Area() == "handler" {
+		if p.Title == "" || p.Text == "" || p.Fix == "" || p.Bad == "" || p.Good == "" || p.Code.Area() == "" || p.Code.Area() == "handler" {
 			t.Errorf("incomplete: %+v", p)
 		}
 		if i > 0 && lint.Pages()[i-1].Code >= p.Code {

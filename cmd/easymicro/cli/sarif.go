@@ -97,7 +97,7 @@ func newSARIF(version string, problems config.Problems, ignored []config.Ignored
 	for _, p := range lint.Pages() {
 		run.Tool.Driver.Rules = append(run.Tool.Driver.Rules, sarifRule{
 			ID: string(p.Code), Short: sarifText{Text: p.Title}, Full: &sarifText{Text: p.Text},
-			Help: &sarifText{Text: p.Mend, Markdown: p.Markdown()}, Defaults: sarifDefaults{sarifLevel(p.Warning)},
+			Help: &sarifText{Text: p.Fix, Markdown: p.Markdown()}, Defaults: sarifDefaults{sarifLevel(p.Warning)},
 			Tags: sarifRuleExtra{[]string{p.Code.Area()}},
 		})
 	}

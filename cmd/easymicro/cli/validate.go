@@ -40,9 +40,10 @@ match the services of a host is then not checked.
 It exits with 3 if there are problems. --strict turns warnings into problems. -o github prints annotations for a pull
 request, -o sarif a log for code scanning (SARIF 2.1.0); both with paths relative to the current directory.
 
-Each problem ends in its code, as in [EM304]; --explain prints what a code is about and how to mend it. A comment on its
-line, or alone on the line before, takes a warning out until a day:
-# easymicro: ignore EM304 until 2027-01-01 because the upstream is slow`,
+Each problem ends in its code, as in [EM304]; --explain prints what a code is about and how to fix it. A comment on its
+line, or alone on the line before, suppresses a warning until a date:
+
+  # easymicro: ignore EM304 until 2027-01-01 because the upstream is slow`,
 		Example: `  easymicro validate samples/quickstart/easymicro.yaml
   easymicro validate --strict -o github
   easymicro validate policies.d/*.yaml
@@ -119,7 +120,7 @@ func (c *validateCommand) explained(files []string) error {
 	}
 	page, ok := lint.PageOf(lint.Code(strings.ToUpper(c.explain)))
 	if !ok {
-		return usageError("--explain: no code %q%s; --explain all lists the codes", c.explain, didYouMean(strings.ToUpper(c.explain), codeWords()))
+		return usageError("--explain: unknown code %q%s; --explain all lists the codes", c.explain, didYouMean(strings.ToUpper(c.explain), codeWords()))
 	}
 	return c.print(page, func() { c.line("%s", strings.TrimRight(page.Plain(), "\n")) })
 }
