@@ -50,7 +50,10 @@ func (c *httpCall) run(ctx context.Context) error {
 		if dial, ok := errors.AsType[*net.OpError](err); ok && dial.Op == "dial" {
 			return unreachable(address, err)
 		}
-		return noAnswer(address, err.Error())
+		if alert, ok := errors.AsType[*net.OpError](err); ok {
+			err = alert // without the name of a function of net/http
+		}
+		return noAnswer(address, alerted(err.Error()))
 	}
 	answered := problemError(res, body)
 	c.explain(outcome{address: address, took: time.Since(begin), err: answered, status: res.Status, headers: headers(res), bytes: len(body)})
@@ -120,7 +123,7 @@ func problemError(res *http.Response, body []byte) error {
 		if inHeader != nil {
 			return inHeader
 		}
-		return fmt.Errorf("%s: %s", res.Status, code.Clip(string(body), 200))
+		return fmt.Errorf("%s: %s", res.Status, code.Clip(strings.TrimSpace(string(body)), 200))
 	}
 	known, _ := code.Parse(p.Code)
 	return &code.Error{

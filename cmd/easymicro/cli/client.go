@@ -2,6 +2,7 @@ package cli
 
 import (
 	"context"
+	"crypto/x509"
 	"errors"
 	"fmt"
 	"strings"
@@ -31,6 +32,9 @@ func newHostClient(a *app) (*hostClient, error) {
 		var wrong error
 		if c.TLS, wrong = (&tlsFiles{caFlag: "--admin-ca-file", ca: a.adminCA}).config(context.Background()); wrong != nil {
 			return nil, wrong
+		}
+		if c.Address != "" && !strings.Contains(c.Address, "://") {
+			c.Address = "https://" + dialable(c.Address)
 		}
 	}
 	if err != nil {
@@ -87,7 +91,9 @@ func (c *hostClient) discovered(ctx context.Context) []admin.Discovered {
 func (c *hostClient) failed(err error) error {
 	if _, ok := errors.AsType[*admin.UnreachableError](err); ok {
 		hint := "is the host running? Start it with easymicro serve, or set its address with --admin"
-		if c.manifest != "" {
+		if advice := adminAdvice(err); advice != "" {
+			hint = advice
+		} else if c.manifest != "" {
 			hint += "; a change of admin.address in " + c.manifest + " needs a restart: until then use --admin OLD_ADDRESS"
 		}
 		return &exitError{code: ExitUnreachable, err: fmt.Errorf("%w: %s", err, hint)}
@@ -99,6 +105,20 @@ func (c *hostClient) failed(err error) error {
 		return &exitError{code: ExitAnswered, err: err, problems: answered.Problems}
 	}
 	return err
+}
+
+// adminAdvice returns which flag helps if the handshake with the admin listener failed.
+func adminAdvice(err error) string {
+	if _, ok := errors.AsType[x509.UnknownAuthorityError](err); ok {
+		return "pass the CA that signed the certificate of the admin listener with --admin-ca-file"
+	}
+	if _, ok := errors.AsType[x509.HostnameError](err); ok {
+		return "pass a name in the certificate of the admin listener with --admin https://NAME:PORT"
+	}
+	if strings.Contains(err.Error(), "server gave HTTP response to HTTPS client") {
+		return "the admin listener does not use TLS: use --admin http://HOST:PORT"
+	}
+	return ""
 }
 
 // namesOf returns all names of a service.

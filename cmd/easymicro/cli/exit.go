@@ -79,6 +79,9 @@ func (v *errorView) add(err error) {
 		v.Message, v.Code, v.Reason, v.Rule, v.Host = called.Message, called.Code.String(), called.Reason, called.Rule, called.Host
 		v.RetryAfterMS = called.RetryAfter.Milliseconds()
 	}
+	if v.ExitCode == ExitAnswered && strings.Contains(v.Message, "this port requires TLS") {
+		v.Help = "use --tls, and --ca unless the system trusts the CA of the service"
+	}
 	if answered, ok := errors.AsType[*admin.Error](err); ok {
 		v.Message, v.Code, v.Help = answered.Detail, answered.Code, answered.Help
 	}

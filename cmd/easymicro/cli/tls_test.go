@@ -43,10 +43,13 @@ admin: {tls: {certFile: admin.pem, keyFile: admin.key}}
 		{call + " --ca ca.pem", cli.ExitUnreachable, "pass a name in the certificate of the service with --server-name"},
 		{call + " --cert me.pem", cli.ExitUsage, "--cert and --key must be used together"},
 		{call + " --tls --ca none.pem", cli.ExitFailed, "--ca: none.pem"},
-		{call, cli.ExitAnswered, "this port requires TLS"},
-		{call + " --http", cli.ExitAnswered, "this port requires TLS"},
+		{call + " --ca ca.pem --server-name host.internal --http", cli.ExitUnreachable, h.Address + ": remote error: tls: certificate required: pass a certificate"},
+		{call, cli.ExitAnswered, "(use --tls, and --ca"},
+		{call + " --http", cli.ExitAnswered, "this port requires TLS (use --tls"},
 		{"status --admin https://localhost:" + adminPort + " --admin-ca-file ca.pem", 0, "Arith"},
-		{"status --admin https://localhost:" + adminPort, cli.ExitUnreachable, "certificate"},
+		{"status --admin localhost:" + adminPort + " --admin-ca-file ca.pem", 0, "Arith"},
+		{"status --admin https://localhost:" + adminPort, cli.ExitUnreachable, "of the admin listener with --admin-ca-file"},
+		{"status --admin 127.0.0.1:" + adminPort + " --admin-ca-file ca.pem", cli.ExitUnreachable, "with --admin https://NAME:PORT"},
 	} {
 		var out bytes.Buffer
 		exit := cli.Run(t.Context(), append(strings.Fields(tc.args), "-c", manifest), cli.IO{In: strings.NewReader(""), Out: &out, Err: &out})
