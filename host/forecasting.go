@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/policies"
 )
 
-// forecastOf returns what an edit of what runs would have got from the calls of the last minutes; nil: it changes nothing that could
+// forecastOf returns what an edit of what runs would have done to the calls of the last minutes; nil: it changes nothing that could
 // refuse a call, or there is a mistake in the forecast, which must not hold up an edit.
 func forecastOf(c *core, running *generation, set *config.Set, rules *policies.Snapshot, changes config.Changes) (f *admin.Forecast) {
 	err := contain(func() error {

@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// Forecast is what an edit would have got from the calls of the last five minutes.
+// Forecast is what an edit would have done to the calls of the last five minutes.
 type Forecast struct {
 	WindowSeconds Seconds   `json:"window_seconds"`        // in which the calls came; at most five minutes
 	Calls         uint64    `json:"calls"`                 // of the methods of this host
@@ -33,7 +33,7 @@ type Finding struct {
 	Refused        uint64          `json:"refused"` // calls that it would refuse or time out
 	Share          float64         `json:"share"`   // of Calls
 	RefusedBefore  uint64          `json:"refused_before"`
-	Most           []Refused       `json:"most,omitempty"`         // whom it would refuse most
+	Most           []Refused       `json:"most,omitempty"`         // the callers and methods with most refusals
 	Rough          string          `json:"rough,omitempty"`        // why the numbers are rough
 	NotCounted     uint64          `json:"not_counted,omitempty"`  // calls to which it may apply
 	NotForecast    string          `json:"not_forecast,omitempty"` // why it cannot be forecast, or not for all calls
@@ -74,7 +74,7 @@ func (f *Forecast) Short() string {
 	return "forecast: " + Percent(f.NewlyRefused, f.Passed) + " of " + Thousands(f.Passed) + " calls newly refused"
 }
 
-// String returns "arith-mul: rateLimit.rate 10000 → 1: would refuse 99.98 % of 5,012 calls/s, most of web to Arith.Mul".
+// String returns "arith-mul: rateLimit.rate 10000 → 1: would refuse 99.98 % of 5,012 calls/s; most affected: web to Arith.Mul".
 func (f *Finding) String() string {
 	var b strings.Builder
 	if f.Rule != "" && !strings.Contains(f.Change, "rule "+f.Rule) {
@@ -101,7 +101,7 @@ func (f *Finding) String() string {
 		fmt.Fprintf(&b, " (%s now)", Percent(f.RefusedBefore, f.Calls))
 	}
 	for i, m := range f.Most {
-		b.WriteString([]string{"; most of ", ", "}[min(i, 1)])
+		b.WriteString([]string{"; most affected: ", ", "}[min(i, 1)])
 		b.WriteString(m.String())
 	}
 	if f.Rough != "" {

@@ -1,4 +1,4 @@
-// Package forecast tells what an edit would have got from recorded calls: it has the rules before and after the edit decide on them.
+// Package forecast tells what an edit would have done to recorded calls: it evaluates the rules before and after the edit for them.
 package forecast
 
 import (
@@ -38,7 +38,7 @@ const (
 	maxMost     = 3
 )
 
-// Of returns what an edit would have got from the traffic; nil if it changes nothing that could refuse a call.
+// Of returns what an edit would have done to the traffic; nil if it changes nothing that could refuse a call.
 func Of(e *Edit, t *Traffic) *admin.Forecast {
 	subjects, others := newDifference(e).subjects()
 	if len(subjects)+len(others) == 0 {

@@ -277,7 +277,7 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 		time.Sleep(10 * time.Second)
 		old := s.side("  []", nil)
 		for rule, want := range map[string]string{
-			`access: {deny: [{caller: web}]}`:                      `rule x added: its access would refuse .* % of .*; most of web to Arith.Mul \(all\); not for [0-9,]+ further calls: there are too many callers to count the calls of each; .*`,
+			`access: {deny: [{caller: web}]}`:                      `rule x added: its access would refuse .* % of .*; most affected: web to Arith.Mul \(all\); not for [0-9,]+ further calls: there are too many callers to count the calls of each; .*`,
 			`rateLimit: {rate: 1, key: [caller, metadata.tenant]}`: `rule x added: its rateLimit cannot be forecast: its key has metadata.tenant; .*`,
 			`rateLimit: {rate: 1, per: 24h}`:                       `rule x added: its rateLimit would refuse 99.98 % of .*; 1 further calls are not counted: there are too many methods to record the calls of each`,
 			`mode: shadow, timeout: 1s`:                            ``,

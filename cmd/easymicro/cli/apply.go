@@ -251,7 +251,7 @@ func (d *difference) text() {
 	}
 }
 
-// forecastText shows what an edit would have got from the last calls.
+// forecastText shows what an edit would have done to the last calls.
 func forecastText(p *printer, f *admin.Forecast) {
 	for _, line := range f.Lines() {
 		p.line("%s %s", p.paint(bold, "forecast:"), line)
