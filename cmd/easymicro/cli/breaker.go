@@ -20,11 +20,11 @@ func newBreaker(a *app) *cobra.Command {
 		Use:   "breaker",
 		Short: "Show circuit breakers; open, close and reset them",
 		Long: `breaker shows the circuit breakers of the rules in force, and acts on them. A breaker is named RULE/METHOD or, for calls to
-an upstream, RULE/ENDPOINT, RULE/METHOD or RULE/UPSTREAM, depending on its scope. RULE alone stands for all breakers of a
-rule, those made later included.
+an upstream, RULE/ENDPOINT, RULE/METHOD or RULE/UPSTREAM, depending on its scope. RULE alone means all breakers of a
+rule, including those made later.
 
-open and close keep a breaker in a state until the end of --for, whatever becomes of the calls. reset closes it at once,
-without an end, and forgets what it has counted: it opens again if calls go on failing.`,
+open and close keep a breaker in a state until the end of --for, whatever the calls return. reset closes it at once,
+without an end, and forgets what it has counted: it opens again if calls keep failing.`,
 		Example: `  easymicro breaker list
   easymicro breaker show billing-calls/127.0.0.1:8972
   easymicro breaker open arith-mul`,
@@ -64,7 +64,7 @@ first call.`,
 		RunE: func(cmd *cobra.Command, args []string) error {
 			return showBreakers(cmd, a, strings.Join(args, ""), func(list []admin.Breaker) {
 				if len(list) == 0 {
-					a.line("no breaker: no rule has one, or none was called yet")
+					a.line("no circuit breakers: no rule in force has circuitBreaker, or no upstream was called yet")
 					return
 				}
 				a.titled(withoutEmpty(breakerRows(&a.printer, list), "MODE", "KEPT UNTIL"))
@@ -154,8 +154,8 @@ func newBreakerReset(a *app) *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "reset NAME",
 		Short: "Close a breaker and forget what it has counted",
-		Long: `reset closes a breaker, or all breakers of a rule, and has them forget the calls that they have counted. They decide by
-themselves as before. One that is kept open or closed by command is not reset: override drop ends that first.`,
+		Long: `reset closes a breaker, or all breakers of a rule, and forgets the calls that they have counted. From then on they
+decide by themselves as before. One that is kept open or closed by command is not reset: override drop ends that first.`,
 		Example: `  easymicro breaker reset arith-mul -m "the database is back"
   easymicro breaker reset billing-calls/127.0.0.1:8972`,
 		Args:              argRange(1, 1, breakerNeed),

@@ -74,14 +74,17 @@ func (c *reloadCommand) text(r *admin.Attempt) {
 // appliedText returns the line about an edit that was applied.
 func appliedText(p *printer, r *admin.Attempt) string {
 	what := r.Changes.String()
-	if what == "" {
-		what = "no effective change"
+	switch {
+	case what != "":
+		what = ": " + what
+	case r.Source != admin.SourceOverride: // the commands name an override that changes no rule, such as that of a breaker
+		what = ": no effective change"
 	}
 	took, unit := time.Duration(r.Took), time.Millisecond
 	if took < unit {
 		unit = 10 * time.Microsecond // so that a small edit does not show 0s
 	}
-	return fmt.Sprintf("%s in %s: %s", p.paint(green, fmt.Sprintf("r%d applied", r.Number)), took.Round(unit), what)
+	return fmt.Sprintf("%s in %s%s", p.paint(green, fmt.Sprintf("r%d applied", r.Number)), took.Round(unit), what)
 }
 
 func warningText(p *printer, w config.Problem) string {
