@@ -89,7 +89,7 @@ func (e *Edit) Judge() Problems {
 	return problems
 }
 
-// doubled warns of an edit that doubles the rules: it may be a file that is named twice, or a generator that has gone wrong.
+// doubled warns of an edit that doubles the rules: it may be a file that is named twice, or a faulty generator.
 func (e *Edit) doubled() Problems {
 	const least = 100 // rules that are added
 	before, after := len(e.Old.Rules), len(e.Next.Rules)

@@ -233,7 +233,7 @@ func (a *adminHost) Overrides(context.Context) ([]admin.Override, error) {
 	return a.current.Load().overrides, nil
 }
 
-// Breakers returns the breakers that a name stands for, or all of them.
+// Breakers returns the breakers that a name selects, or all of them.
 func (a *adminHost) Breakers(_ context.Context, name string) ([]admin.Breaker, error) {
 	known := breakers{a.current.Load()}
 	if name == "" {
@@ -246,7 +246,7 @@ func (a *adminHost) Breakers(_ context.Context, name string) ([]admin.Breaker, e
 	return f.list, nil
 }
 
-// ResetBreaker closes the breakers that a name stands for.
+// ResetBreaker closes the breakers that a name selects.
 func (a *adminHost) ResetBreaker(_ context.Context, name, who, why string) ([]admin.Breaker, error) {
 	g := a.current.Load()
 	list, err := breakers{g}.reset(name, commandCause(who, why))

@@ -13,7 +13,7 @@ import (
 // breakers finds the circuit breakers of a generation by name.
 type breakers struct{ *generation }
 
-// found is what the name of breakers stands for.
+// found is what the name of breakers selects.
 type found struct {
 	rule   *config.Rule
 	target string // as BreakerStats has it; empty: all breakers of the rule
@@ -51,7 +51,7 @@ func sameTarget(a, b string) bool {
 	return plain(a) == plain(b)
 }
 
-// find returns what a name stands for. The error is an *admin.Error.
+// find returns what a name selects. The error is an *admin.Error.
 func (b breakers) find(name string) (*found, error) {
 	rule, target, one := strings.Cut(name, "/")
 	f := &found{rule: b.set.Rule(rule)}
@@ -159,7 +159,7 @@ func (b breakers) hold(x *admin.Override, q *admin.OverrideRequest) error {
 	return nil
 }
 
-// reset closes the breakers that a name stands for, and has them forget what they have counted.
+// reset closes the breakers that a name selects, and has them forget what they have counted.
 func (b breakers) reset(name, why string) ([]admin.Breaker, error) {
 	f, err := b.find(name)
 	if err != nil {

@@ -88,7 +88,7 @@ func (f *failing) now() ratio {
 }
 
 // newFailures returns the failures to compare after an edit; nil if it affects no method. earlier are those of an edit that was compared
-// with the same baseline: what fails since then is no measure.
+// with the same baseline: failures since then are not a baseline.
 func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *failures, m *telemetry.Metrics) *failures {
 	f := &failures{
 		revision: w.next.revision, maximum: float64(w.settings.MaxNewFailures), minimum: uint64(w.settings.MinRequests),

@@ -202,7 +202,7 @@ func (w *window) missed(r *http.Request) {
 	}
 }
 
-// as is what a caller of a method that is not served any more is identified by.
+// as identifies a caller of a method that is no longer served.
 type as struct {
 	proof    *x509.Certificate
 	metadata wire.Metadata

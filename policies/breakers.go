@@ -7,7 +7,7 @@ import (
 	"github.com/easymicro/easymicro/policies/limit"
 )
 
-// BreakerHold keeps breakers of a rule open or closed, whatever becomes of the calls. It ends in time by itself; breakers that it kept
+// BreakerHold keeps breakers of a rule open or closed, whatever the calls return. It ends in time by itself; breakers that it kept
 // open are half-open then.
 type BreakerHold struct {
 	Rule   string

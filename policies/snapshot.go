@@ -156,7 +156,7 @@ func (s *Snapshot) explain(of *subject, c *Call) Explanation {
 	return x
 }
 
-// Meet returns the rules that apply to calls that come in. It asks none of them for a decision, and changes no state.
+// Meet returns the rules that apply to incoming calls. It evaluates none of them, and changes no state.
 func (s *Snapshot) Meet(calls *Calls) Meeting { return newMeeting(s.Resolve(calls.Target), calls) }
 
 // Intends reports whether refusals by a rule are meant for those very callers or peers, or are never a reason to roll back.

@@ -6,7 +6,7 @@ import (
 	"regexp"
 )
 
-// Configured is what a manifest says about one service of a handler.
+// Configured is the configuration of one service of a handler in a manifest.
 type Configured struct {
 	Service  string // name on the wire
 	Aliases  []string
@@ -25,7 +25,7 @@ type Finding struct {
 var checkName = regexp.MustCompile(`^[a-z0-9-]{1,64}$`)
 
 // Check adds a check of the manifest, for what tags of the options cannot say. It runs wherever a manifest is checked: in validate, at
-// the start and for each edit. What it finds stands among the warnings of the host, with the code HANDLER/name, such as
+// the start and for each edit. Its findings appear among the warnings of the host, with the code HANDLER/name, such as
 // acme.orders/short-ttl: validate --strict makes errors of them, and a comment in the manifest may ignore them. O is the struct of the
 // handler's options; for handlers without options it is struct{}. The check gets a copy of the options, decoded over the
 // defaults, and must return soon, without opening or calling anything. A panic becomes a finding.

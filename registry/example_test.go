@@ -106,7 +106,7 @@ type GreeterOptions struct {
 	Every    time.Duration `doc:"Pause between two greetings." min:"0s" max:"1h"`
 }
 
-// A check warns of what tags of options cannot say. In the manifest its findings stand among the others, with the code
+// A check warns of what tags of options cannot say. In the manifest its findings appear among the others, with the code
 // greeter/often, where they can be ignored: # easymicro: ignore greeter/often until 2027-01-01 because of a demonstration
 func ExampleCheck() {
 	openGreeter := func(context.Context, GreeterOptions, registry.Env) (*registry.Service, error) {

@@ -61,7 +61,7 @@ type Host interface {
 	Override(ctx context.Context, r OverrideRequest) (*OverrideResult, error)
 	DropOverride(ctx context.Context, name, who string) (*OverrideResult, error)
 	Overrides(ctx context.Context) ([]Override, error)
-	// Breakers returns the breakers that a name stands for, or all of them; ResetBreaker closes them and has them forget what they
+	// Breakers returns the breakers that a name selects, or all of them; ResetBreaker closes them and has them forget what they
 	// have counted.
 	Breakers(ctx context.Context, name string) ([]Breaker, error)
 	ResetBreaker(ctx context.Context, name, who, why string) ([]Breaker, error)

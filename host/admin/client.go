@@ -202,7 +202,7 @@ func (c *Client) Overrides(ctx context.Context) ([]Override, error) {
 	return answer.Overrides, nil
 }
 
-// Breakers returns the circuit breakers of the rules in force: all, or those that a name stands for, such as RULE or RULE/METHOD.
+// Breakers returns the circuit breakers of the rules in force: all, or those that a name selects, such as RULE or RULE/METHOD.
 func (c *Client) Breakers(ctx context.Context, name string) ([]Breaker, error) {
 	v := url.Values{}
 	if name != "" {
@@ -211,7 +211,7 @@ func (c *Client) Breakers(ctx context.Context, name string) ([]Breaker, error) {
 	return list[Breaker](ctx, c, "breakers", v)
 }
 
-// ResetBreaker closes the breakers that a name stands for, and has them forget what they have counted.
+// ResetBreaker closes the breakers that a name selects, and has them forget what they have counted.
 func (c *Client) ResetBreaker(ctx context.Context, name, message string) ([]Breaker, error) {
 	var answer struct{ Breakers []Breaker }
 	return answer.Breakers, c.ask(ctx, request{method: http.MethodPost, path: breakerPath(name, BreakerReset), body: resetRequest{message}}, &answer)

@@ -99,7 +99,7 @@ func overrideBy(h Host, action string) func(r *http.Request, _ params) (any, err
 	}
 }
 
-// putOverride puts an override in force, with what the body of a request says.
+// putOverride puts an override in force as the body of a request describes it.
 func putOverride(r *http.Request, h Host, q OverrideRequest) (any, error) {
 	q.Who = who(r)
 	if err := readBody(r, &q); err != nil {

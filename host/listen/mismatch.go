@@ -21,7 +21,7 @@ type mismatches struct {
 	limits wire.Limits
 }
 
-// mismatchTexts is what peers are told, and mismatchAdvice what the log says, by reason.
+// mismatchTexts are the answers to peers, and mismatchAdvice the advice in the log, by reason.
 var (
 	mismatchTexts = map[string]string{
 		mux.RejectPlain: "this port requires TLS",
@@ -40,7 +40,7 @@ const (
 	toldWait  = 100 * time.Millisecond // how long a peer that was told has to close the connection
 )
 
-// answer tells a peer why its connection is closed: clients of HTTP and of TLS by an HTTP response, clients of rpcx by errors
+// answer sends a peer the reason why its connection is closed: clients of HTTP and of TLS by an HTTP response, clients of rpcx by errors
 // in the answers to their first calls.
 func (m mismatches) answer(c net.Conn, reason string) {
 	first := make([]byte, 1)

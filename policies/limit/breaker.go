@@ -197,7 +197,7 @@ func (b *Breaker) close(fresh *breakerCore, why string) {
 	}
 }
 
-// Hold keeps a breaker open or closed, whatever becomes of the calls.
+// Hold keeps a breaker open or closed, whatever the calls return.
 type Hold struct {
 	Open  bool
 	Until time.Time

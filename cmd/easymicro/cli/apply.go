@@ -63,7 +63,7 @@ back.`,
 	flags := cmd.Flags()
 	flags.BoolVar(&c.prune, "prune", false, "take the other policy files of the host out of force")
 	flags.BoolVarP(&c.yes, "yes", "y", false, "do not ask")
-	flags.BoolVar(&c.force, "force", false, "apply whatever the forecast is")
+	flags.BoolVar(&c.force, "force", false, "apply even if the forecast exceeds maxNewRefusals")
 	flags.BoolVar(&c.dryRun, "dry-run", false, "have the host check the files and show what would change, and apply nothing")
 	flags.BoolVar(&c.wait, "wait", false, "wait until the host keeps the edit or has rolled it back")
 	flags.BoolVar(&c.allowWider, "allow-wider", false, "accept that more callers may call more methods, under policies.widening: refuse")

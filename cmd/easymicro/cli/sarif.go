@@ -84,7 +84,7 @@ type (
 	}
 )
 
-// sourceRoot stands for the current directory in URIs.
+// sourceRoot is the base of URIs for the current directory.
 const sourceRoot = "%SRCROOT%"
 
 // newSARIF returns the log of a run with these problems. Ignored ones are results that are suppressed.

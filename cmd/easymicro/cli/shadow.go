@@ -62,7 +62,7 @@ func onlyRule(s *admin.Shadow, rule string) error {
 
 func shadowText(p *printer, s *admin.Shadow) {
 	if len(s.Rules) == 0 {
-		p.line("no rule is in shadow, or enforced for a share of the callers")
+		p.line("no rule in force has mode: shadow or enforceShare")
 		return
 	}
 	rows := [][]string{{"RULE", "KIND", "MODE", "METHOD", "CALLS", "REFUSED", "WOULD REFUSE", "SHARE", "CALLER", "SINCE"}}
