@@ -314,7 +314,7 @@ func (a *adminHost) Services(ctx context.Context) ([]admin.Service, error) {
 	g := a.current.Load()
 	for i, unready := range g.ready(ctx) {
 		s := g.services[i]
-		v := view.Service(g.view(), s.Service, s.instance.entry, a.httpAddress())
+		v := view.Service(g.view(), s.Service, s.instance.entry, a.httpURL())
 		v.Ready = unready == nil
 		list = append(list, v)
 	}
@@ -382,14 +382,18 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	return s, nil
 }
 
-// httpAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
-func (a *adminHost) httpAddress() string {
+// httpURL returns the URL of the first listener for HTTP over TCP, without a path; empty when there is none.
+func (a *adminHost) httpURL() string {
 	for _, l := range a.current.Load().set.Manifest.Listeners {
 		if !slices.Contains(l.Protocols, wire.TransportHTTP) {
 			continue
 		}
 		if addr := a.listeners.Addr(l.Name); addr != nil && addr.Network() == "tcp" {
-			return addr.String()
+			scheme := "http://"
+			if l.TLS != nil {
+				scheme = "https://"
+			}
+			return scheme + addr.String()
 		}
 	}
 	return ""

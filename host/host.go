@@ -318,8 +318,8 @@ func (h *Host) Services() []admin.Service {
 	return list
 }
 
-// HTTPAddress returns where the first listener for HTTP over TCP is bound; empty when there is none.
-func (h *Host) HTTPAddress() string { return h.adminHost.httpAddress() }
+// HTTPURL returns the URL of the first listener for HTTP over TCP, without a path; empty when there is none.
+func (h *Host) HTTPURL() string { return h.adminHost.httpURL() }
 
 // Remote describes the services of other hosts to which the gateway of a host forwards.
 type Remote struct {

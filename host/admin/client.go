@@ -329,10 +329,13 @@ func decode(t target, res *http.Response, body []byte, answer any) error {
 			return nil
 		}
 	}
+	help := "check that it is the address in admin.address"
+	if strings.HasPrefix(string(body), "Client sent an HTTP request to an HTTPS server") { // the text of net/http
+		help = "the listener uses TLS: use https://" + t.shown
+	}
 	return &Error{
-		Type: "about:blank", Title: "Unexpected Response", Status: res.StatusCode, Code: CodeUnexpected,
+		Type: "about:blank", Title: "Unexpected Response", Status: res.StatusCode, Code: CodeUnexpected, Help: help,
 		Detail: fmt.Sprintf("%s answered %s, which is not a response of an admin listener", t.shown, strconv.Quote(res.Status)),
-		Help:   "check that it is the address in admin.address",
 	}
 }
 

@@ -217,6 +217,7 @@ type Listener struct {
 	Protocols   []string `json:"protocols"`
 	Connections int      `json:"connections"`
 	Local       bool     `json:"local"` // reachable from this machine only
+	TLS         bool     `json:"tls,omitempty"`
 }
 
 // ServiceStatus is the state of a service; Service describes its methods.

@@ -139,7 +139,11 @@ func (l *Listeners) HealthAddr() net.Addr { return l.health.Load().addr() }
 func (l *Listeners) Labels(m *config.Manifest) []string {
 	var labels []string
 	for _, s := range l.inOrder(m) {
-		text := strings.Join(s.config.Protocols, "+") + " " + s.socket.Addr().String()
+		text := strings.Join(s.config.Protocols, "+")
+		if s.mux.UsesTLS() {
+			text += " over TLS"
+		}
+		text += " " + s.socket.Addr().String()
 		if localOnly(s.socket.Addr()) {
 			text += " (this machine only)"
 		}
@@ -154,7 +158,7 @@ func (l *Listeners) Status(m *config.Manifest) []admin.Listener {
 	for _, s := range l.inOrder(m) {
 		list = append(list, admin.Listener{
 			Name: s.config.Name, Address: s.socket.Addr().String(), Protocols: s.config.Protocols,
-			Connections: int(s.conns.Load()), Local: localOnly(s.socket.Addr()),
+			Connections: int(s.conns.Load()), Local: localOnly(s.socket.Addr()), TLS: s.mux.UsesTLS(),
 		})
 	}
 	return list

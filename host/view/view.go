@@ -87,11 +87,11 @@ func Pending(changes config.Changes) []admin.Pending {
 	return list
 }
 
-// Service returns what a caller needs to know of a service. httpAddress is where HTTP is served; empty if nowhere.
-func Service(g *Generation, s *route.Service, entry *registry.Entry, httpAddress string) admin.Service {
+// Service returns what a caller needs to know of a service. httpURL is the URL of a listener for HTTP; empty: none.
+func Service(g *Generation, s *route.Service, entry *registry.Entry, httpURL string) admin.Service {
 	v := admin.Service{Name: s.Config.Name, Aliases: s.Config.Aliases, Handler: s.Config.Handler, Package: entry.Package}
 	for _, m := range s.Methods {
-		v.Methods = append(v.Methods, method(g, entry, m, httpAddress))
+		v.Methods = append(v.Methods, method(g, entry, m, httpURL))
 	}
 	for _, skipped := range s.Handler.Skipped() {
 		v.Skipped = append(v.Skipped, admin.Skipped{Name: skipped.Name, Why: skipped.Why})
@@ -99,7 +99,7 @@ func Service(g *Generation, s *route.Service, entry *registry.Entry, httpAddress
 	return v
 }
 
-func method(g *Generation, entry *registry.Entry, m *route.Method, httpAddress string) admin.Method {
+func method(g *Generation, entry *registry.Entry, m *route.Method, httpURL string) admin.Method {
 	v := admin.Method{
 		Name: m.Name, Args: admin.ShapeOf(m.Invoke.Args), Reply: admin.ShapeOf(m.Invoke.Reply),
 		InFlight: m.InFlight(),
@@ -122,8 +122,8 @@ func method(g *Generation, entry *registry.Entry, m *route.Method, httpAddress s
 		Chosen:  entry.HasExample(m.Name),
 		Command: fmt.Sprintf("easymicro call %s.%s '%s'", m.Target.Service, m.Name, body),
 	}
-	if httpAddress != "" {
-		v.Example.Curl = fmt.Sprintf("curl -d '%s' http://%s/%s", body, httpAddress, m.FullName())
+	if httpURL != "" {
+		v.Example.Curl = fmt.Sprintf("curl -d '%s' %s/%s", body, httpURL, m.FullName())
 	}
 	return v
 }

@@ -126,6 +126,13 @@ func (m *Mux) SetTLS(c *tls.Config) {
 	m.o.TLS = c
 }
 
+// UsesTLS reports whether new connections must use TLS.
+func (m *Mux) UsesTLS() bool {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.o.TLS != nil
+}
+
 // Serve accepts connections until ctx ends or the listener fails, and returns the error. When it returns, the listener, the
 // listeners of Match and the connections that these have not accepted are closed, and its goroutines have ended. Accepted
 // connections stay open.

@@ -336,7 +336,7 @@ func (s *screen) clusterURLs(name string) string {
 // tryRemote returns a call to a service of another host, whose methods are unknown here.
 func (s *screen) tryRemote(h *host.Host) string {
 	r := h.Remote()
-	at := h.HTTPAddress()
+	at := h.HTTPURL()
 	if r == nil || at == "" {
 		return ""
 	}
@@ -344,7 +344,7 @@ func (s *screen) tryRemote(h *host.Host) string {
 	if len(r.Services) > 0 {
 		service = r.Services[0]
 	}
-	return fmt.Sprintf("curl -d '{}' http://%s/%s/METHOD", at, service)
+	return fmt.Sprintf("curl -d '{}' %s/%s/METHOD", at, service)
 }
 
 // gatewayManifest is the file name, in problems, of the manifest made from the flags.

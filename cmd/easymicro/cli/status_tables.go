@@ -183,7 +183,11 @@ func (t *statusTables) listeners(list []admin.Listener) {
 		if l.Local {
 			address += " (this machine only)"
 		}
-		rows = append(rows, []string{l.Name, address, strings.Join(l.Protocols, "+"), fmt.Sprint(l.Connections)})
+		protocols := strings.Join(l.Protocols, "+")
+		if l.TLS {
+			protocols += " over TLS"
+		}
+		rows = append(rows, []string{l.Name, address, protocols, fmt.Sprint(l.Connections)})
 	}
 	t.section(rows)
 }

@@ -46,8 +46,9 @@ admin: {tls: {certFile: admin.pem, keyFile: admin.key}}
 		{call + " --ca ca.pem --server-name host.internal --http", cli.ExitUnreachable, h.Address + ": remote error: tls: certificate required: pass a certificate"},
 		{call, cli.ExitAnswered, "(use --tls, and --ca"},
 		{call + " --http", cli.ExitAnswered, "this port requires TLS (use --tls"},
-		{"status --admin https://localhost:" + adminPort + " --admin-ca-file ca.pem", 0, "Arith"},
-		{"status --admin localhost:" + adminPort + " --admin-ca-file ca.pem", 0, "Arith"},
+		{"status --admin https://localhost:" + adminPort + " --admin-ca-file ca.pem", 0, "rpcx+http over TLS"},
+		{"describe Arith.Mul --admin localhost:" + adminPort + " --admin-ca-file ca.pem", 0, "https://" + h.Address + "/Arith/Mul"},
+		{"status --admin localhost:" + adminPort, cli.ExitAnswered, "the listener uses TLS: use https://"},
 		{"status --admin https://localhost:" + adminPort, cli.ExitUnreachable, "of the admin listener with --admin-ca-file"},
 		{"status --admin 127.0.0.1:" + adminPort + " --admin-ca-file ca.pem", cli.ExitUnreachable, "with --admin https://NAME:PORT"},
 	} {
