@@ -26,7 +26,7 @@ out do not count. Given FILES, it compares what easymicro apply FILES would put 
 line: + added, - removed, ~ changed, then < if it lets more calls through (wider) and > if it lets fewer through (tighter), its
 position, and rolling or restart if it is more than a change between two calls. Then follows the forecast: for each changed rule
 which of the calls of the last five minutes it would have refused or timed out, whose, and what cannot be forecast. Then come
-warnings: rules for access that go, and calls that only the files let through.
+warnings: access rules that are removed, and calls that only the files let through.
 
 With --out it keeps FILES and what the host runs as a plan, which easymicro apply accepts as long as the host runs the same.
 

@@ -20,7 +20,7 @@ refused or ended if it were enforced, and from which callers they came. Shares a
 for a share of the callers (enforceShare) is shown too, with the calls that it has refused. For retry, hedge and
 outlierDetection it shows what they would have done.
 
-A rule counts from the revision in which it became what it is: edits of other rules do not begin anew. The host counts callers
+A rule counts from the revision that added or changed it; edits of other rules do not reset its counts. The host counts callers
 in bounded memory: if there are very many, those with few calls are among the others.`,
 		Example: `  easymicro shadow
   easymicro shadow partner-quota
