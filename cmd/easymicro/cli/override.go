@@ -57,7 +57,10 @@ force again.`,
 			if err != nil {
 				return reloadError(host, err)
 			}
-			return a.print(r, func() { (&putInForce{app: a}).text(&r.Revision) })
+			return a.print(r, func() {
+				(&putInForce{app: a}).text(&r.Revision)
+				a.line("%s: dropped", args[0])
+			})
 		},
 	}
 }
