@@ -284,3 +284,20 @@ func TestFilesThatDoNotFitKeepTheCertificate(t *testing.T) {
 		return err == nil && !leaf.Equal(good)
 	})
 }
+
+func TestACAThatIsNoLongerTrustedIsDroppedEvenIfTheCertificateIsKept(t *testing.T) {
+	s := startSecured(t, ", clientCAFile: ca.pem, clientAuth: require", hosttest.Options{})
+	c := s.client(t, s.ca, "client-1")
+	_, err := s.mul(t.Context(), c)
+	must(t, err)
+	cert, _ := s.ca.Issue(t, "host.internal")
+	s.Write("host.pem", cert) // without its key
+	eventually(t, "the certificate is kept", func() bool { return len(s.Revision().Warnings) > 0 })
+	other := hosttest.NewAuthority(t)
+	s.Write("ca.pem", other.PEM)
+	eventually(t, "clients of the new CA are admitted, and those of the old one are not", func() bool {
+		_, renewed := s.mul(t.Context(), s.client(t, other, "client-1"))
+		_, old := s.mul(t.Context(), c)
+		return renewed == nil && old != nil
+	})
+}

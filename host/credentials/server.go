@@ -20,9 +20,9 @@ type Server struct {
 	config config.TLS
 }
 
-// ServerTLS returns the TLS of a listener. running is what the listener uses so far, or nil. If the files are invalid in a
-// way that passes, or the certificate has expired, running is returned with warnings. The error is config.Problems and
-// quotes nothing of the files.
+// ServerTLS returns the TLS of a listener. running is what the listener uses so far, or nil. If the pair does not match, or
+// the certificate has expired, the one of running stays, with warnings; the CAs of clients are those of the set in any case.
+// The error is config.Problems and quotes nothing of the files.
 func ServerTLS(set *config.Set, t config.ServerTLS, running *Server) (*Server, config.Problems, error) {
 	next := &Server{config: *t.TLS, Trust: t.ClientAuth}
 	err := next.read(set, t)
@@ -33,14 +33,16 @@ func ServerTLS(set *config.Set, t config.ServerTLS, running *Server) (*Server, c
 	now := time.Now()
 	switch {
 	case mayKeep && running != nil:
-		return running, kept.Warnings(), nil
+		next.Certificate = running.Certificate
+		return next, kept.Warnings(), nil
 	case err != nil:
 		return nil, nil, err
 	case next.expired(now):
 		wrong := &KeptError{set.ProblemAt(t.Path+".certFile", fmt.Sprintf("the certificate in %s expired on %s", t.CertFile,
 			next.Certificate.Leaf.NotAfter.UTC().Format(time.RFC3339)))}
 		if running != nil && !running.expired(now) {
-			return running, wrong.Warnings(), nil
+			next.Certificate = running.Certificate
+			return next, wrong.Warnings(), nil
 		}
 	}
 	return next, nil, nil
@@ -50,18 +52,18 @@ func ServerTLS(set *config.Set, t config.ServerTLS, running *Server) (*Server, c
 func (s *Server) expired(now time.Time) bool { return now.After(s.Certificate.Leaf.NotAfter) }
 
 func (s *Server) read(set *config.Set, t config.ServerTLS) (err error) {
-	if s.Certificate, err = keyPair(set, t.Path, t.CertFile, t.KeyFile); err != nil {
-		return err
-	}
 	switch t.ClientAuth {
 	case config.ClientAuthRequest:
 		s.ClientAuth = tls.VerifyClientCertIfGiven
 	case config.ClientAuthRequire:
 		s.ClientAuth = tls.RequireAndVerifyClientCert
-	default:
-		return nil
 	}
-	s.Trust += Fingerprint(set, t.ClientCAFile)
-	s.ClientCAs, err = authorities(set, t.Path+".clientCAFile", t.ClientCAFile)
+	if s.ClientAuth != tls.NoClientCert {
+		s.Trust += Fingerprint(set, t.ClientCAFile)
+		if s.ClientCAs, err = authorities(set, t.Path+".clientCAFile", t.ClientCAFile); err != nil {
+			return err
+		}
+	}
+	s.Certificate, err = keyPair(set, t.Path, t.CertFile, t.KeyFile)
 	return err
 }
