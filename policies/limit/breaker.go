@@ -212,8 +212,8 @@ func (b *Breaker) Held() *Hold {
 	return nil
 }
 
-// Hold replaces the hold of the breaker, which also ends in time; nil ends it now. A breaker that was held open is half-open then. The
-// caller calls Notify once it holds no lock.
+// Hold replaces the hold of the breaker, which also ends in time; nil ends it now. A breaker that was held open until then is half-open.
+// The caller calls Notify once it holds no lock.
 func (b *Breaker) Hold(h *Hold) {
 	was := b.held.Load()
 	if was == h || was != nil && h != nil && *was == *h {
@@ -226,10 +226,11 @@ func (b *Breaker) Hold(h *Hold) {
 	tripped.remember(old)
 	b.mu.Lock()
 	defer b.mu.Unlock()
+	lasts := b.Held() != nil
 	b.held.Store(h)
 	switch {
 	case h == nil:
-		if was.Open && b.openUntil.Load() != 0 {
+		if lasts && was.Open && b.openUntil.Load() != 0 {
 			b.openUntil.Store(1) // it has passed
 		}
 	case h.Open:

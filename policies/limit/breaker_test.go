@@ -68,3 +68,16 @@ func TestACallThatJoinsTooLateDoesNotCount(t *testing.T) {
 		}
 	})
 }
+
+func TestAHoldThatHasEndedByItselfDoesNotEndALaterOpening(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		b, fail := failing(t)
+		b.Hold(&limit.Hold{Open: true, Until: time.Now().Add(time.Minute)})
+		time.Sleep(time.Minute)
+		fail() // the probe
+		b.Hold(nil)
+		if left, open := b.IsOpen(); !open || left < 900*time.Millisecond {
+			t.Errorf("after %v of open time the breaker lets calls through", left)
+		}
+	})
+}

@@ -32,11 +32,6 @@ const maxChanges = 64
 
 // setRate changes the rate of all buckets.
 func (s *buckets) setRate(rate Rate, now time.Time) {
-	if len(s.changes) >= maxChanges {
-		for _, b := range s.heap {
-			s.follow(b)
-		}
-	}
 	s.changes = append(s.changes, rateChange{now, rate})
 	s.epoch++
 	s.stale, s.next = len(s.heap), 0
@@ -63,9 +58,9 @@ func (s *buckets) follow(b *Bucket) *Bucket {
 // followAtOnce is how many buckets a call has follow besides its own.
 const followAtOnce = 4
 
-// followSome has a few buckets follow the changes of the rate.
-func (s *buckets) followSome() {
-	for range followAtOnce {
+// followSome has n buckets follow the changes of the rate.
+func (s *buckets) followSome(n int) {
+	for range n {
 		if s.stale == 0 {
 			return
 		}

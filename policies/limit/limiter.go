@@ -67,7 +67,7 @@ func (l *Limiter) Bucket(key []byte, now time.Time) *Bucket {
 		return l.shared
 	}
 	if l.stale > 0 {
-		l.followSome()
+		l.followSome(followAtOnce)
 	}
 	if len(key) == 0 {
 		l.missing++
@@ -141,6 +141,9 @@ func (l *Limiter) GiveBack(b *Bucket) {
 
 // SetLimits changes the limits; what was taken stays taken.
 func (l *Limiter) SetLimits(limits RateLimits) {
+	for l.catchUp() {
+		runtime.Gosched()
+	}
 	l.Lock()
 	defer l.Unlock()
 	changed := l.limits.Rate != limits.Rate
@@ -148,6 +151,20 @@ func (l *Limiter) SetLimits(limits RateLimits) {
 	if changed {
 		l.setRate(limits.Rate, time.Now())
 	}
+}
+
+// catchUpAtOnce bounds the buckets that follow while calls wait for the lock.
+const catchUpAtOnce = 16
+
+// catchUp has a few buckets follow if there are too many changes of the rate, and reports whether more have to.
+func (l *Limiter) catchUp() bool {
+	l.Lock()
+	defer l.Unlock()
+	if len(l.changes) < maxChanges {
+		return false
+	}
+	l.followSome(catchUpAtOnce)
+	return true
 }
 
 // copyAtOnce bounds the buckets that are copied while calls wait for the lock.

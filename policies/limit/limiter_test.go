@@ -287,3 +287,21 @@ func BenchmarkTake(b *testing.B) {
 		take(l, "c0")
 	}
 }
+
+func TestCallsWaitForAFewKeysOnlyWhileThereAreTooManyChanges(t *testing.T) {
+	l := fill(1000)
+	rates := [...]Rate{NewRate(1, time.Hour, 10), NewRate(2, time.Hour, 10)}
+	for i := range maxChanges {
+		l.SetLimits(RateLimits{Rate: rates[i%2], MaxKeys: 1000})
+	}
+	if len(l.changes) != maxChanges || l.stale != 1000 {
+		t.Fatalf("%d buckets are behind %d changes", l.stale, len(l.changes))
+	}
+	if more := l.catchUp(); !more || l.stale != 1000-catchUpAtOnce {
+		t.Errorf("%v, %d buckets are behind", more, l.stale)
+	}
+	l.SetLimits(RateLimits{Rate: rates[0], MaxKeys: 1000})
+	if len(l.changes) != 1 || l.stale != 1000 {
+		t.Errorf("%d buckets are behind %d changes", l.stale, len(l.changes))
+	}
+}
