@@ -64,13 +64,16 @@ func (m mismatches) answer(c net.Conn, reason string) {
 	}
 }
 
-// answerCalls answers frames with an error, up to the first call that waits for an answer.
+// answerCalls answers frames with an error, up to the first call that waits for an answer. It keeps none that is large.
 func (m mismatches) answerCalls(c net.Conn, text string) {
-	in := wire.NewReader(c, m.limits)
+	limits := m.limits
+	limits.MaxMessageBytes = min(limits.MaxMessageBytes, maxUntold)
+	in := wire.NewReader(c, limits)
 	defer in.Release()
 	for waits := true; waits; {
 		var f wire.Frame
-		if in.Read(&f) != nil || f.Type != wire.Request {
+		var large *wire.FrameError
+		if err := in.Read(&f); err != nil && (!errors.As(err, &large) || large.Fatal) || f.Type != wire.Request {
 			return
 		}
 		if f.OneWay {
