@@ -30,6 +30,7 @@ type conn struct {
 	place    *list.Element
 	counted  bool   // in mux.open; under mux.mu
 	evicted  string // the reason if it was closed to make room; under mux.mu
+	shaking  bool   // in its TLS handshake; under mux.mu
 	head     [len(proxyV2)]byte
 	n        int // bytes in head
 	left     int // bytes of these not yet returned by Read
@@ -90,14 +91,16 @@ func (c *conn) readHead() error {
 
 // handshake makes the TLS handshake, whose beginning is in head, and reads the first byte after it.
 func (c *conn) handshake() error {
-	end := c.mux.beginHandshake(c)
+	c.mux.beginHandshake(c)
 	below := &carrier{Conn: c.Conn, ahead: bytes.Clone(c.head[:c.n])}
 	_ = below.SetWriteDeadline(c.since.Add(handshakeTimeout)) // if it fails, so does the handshake
 	secure := tls.Server(below, c.tls)
 	err := secure.HandshakeContext(context.Background())
-	end()
+	hurried := c.mux.endHandshake(c)
 	var late net.Error
 	switch {
+	case errors.As(err, &late) && late.Timeout() && hurried:
+		return &RejectError{Reason: RejectHandshakes}
 	case errors.As(err, &late) && late.Timeout():
 		return &RejectError{Reason: RejectHandshakeTimeout}
 	case err != nil:

@@ -21,8 +21,8 @@ type Options struct {
 	// MaxConnections limits the open connections; 0 means no limit. Further ones are closed at once. When more than a tenth
 	// of MaxConnections have sent nothing, the oldest of these are closed after a second, or at once to make room.
 	MaxConnections int
-	// TLS, if not nil, is the configuration of the handshake that each connection begins with, within 5 s. With MaxConnections,
-	// at most a tenth of these are in a handshake at a time: the oldest are closed to make room.
+	// TLS, if not nil, is the configuration of the handshake that each connection begins with, within 5 s. Until it is complete,
+	// the connection counts as one that has sent nothing.
 	TLS *tls.Config
 	// OnReject, if not nil, is called for each connection that is closed before a listener has accepted it, with a Reject
 	// reason, and with the error of a handshake. It may be called concurrently and must not block.
@@ -59,7 +59,7 @@ const (
 	RejectPlain            = "plain_on_tls_listener"
 	RejectHandshake        = "tls_handshake" // it failed
 	RejectHandshakeTimeout = "tls_handshake_timeout"
-	RejectHandshakes       = "too_many_tls_handshakes"
+	RejectHandshakes       = "too_many_tls_handshakes" // closed before its 5 s have passed
 )
 
 const (
@@ -83,7 +83,6 @@ type Mux struct {
 	routes   []*route
 	silent   list.List // *conns that have sent nothing yet, oldest first
 	expiring list.List // *conns moved from silent, with the deadline of evictAfter
-	shaking  list.List // *conns in their TLS handshake, oldest first; they are in silent or expiring, too
 	open     int
 	closed   bool
 }
@@ -195,36 +194,36 @@ func (m *Mux) makeRoom() bool {
 	if oldest == nil {
 		return false
 	}
-	m.evict(connOf(oldest), RejectSilent)
+	m.evict(connOf(oldest))
 	return true
 }
 
 // evict closes a connection that has sent nothing yet. It needs m.mu.
-func (m *Mux) evict(c *conn, reason string) {
+func (m *Mux) evict(c *conn) {
 	c.leave()
-	c.evicted = reason
+	c.evicted = RejectSilent
+	if c.shaking {
+		c.evicted = RejectHandshakes
+	}
 	_ = c.accepted.Close()
 	m.uncount(c)
 }
 
-// beginHandshake counts a handshake. If there are too many, it closes the connection with the oldest.
-func (m *Mux) beginHandshake(c *conn) (end func()) {
+func (m *Mux) beginHandshake(c *conn) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if m.o.MaxConnections > 0 && m.shaking.Len() >= max(m.o.MaxConnections/maxSilentShare, 1) {
-		oldest := m.shaking.Front()
-		m.shaking.Remove(oldest)
-		m.evict(connOf(oldest), RejectHandshakes)
+	c.shaking = true
+}
+
+// endHandshake reports whether the handshake had less time than usual because too many connections had sent nothing.
+func (m *Mux) endHandshake(c *conn) (hurried bool) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	c.shaking = false
+	if c.list == &m.silent {
+		_ = c.accepted.SetReadDeadline(c.firstByteBy) // that of expiring stays
 	}
-	place := m.shaking.PushBack(c)
-	return func() {
-		m.mu.Lock()
-		defer m.mu.Unlock()
-		m.shaking.Remove(place) // does nothing if it was closed for another
-		if c.list == &m.silent {
-			_ = c.accepted.SetReadDeadline(c.firstByteBy) // that of expiring stays
-		}
-	}
+	return c.list == &m.expiring
 }
 
 func (m *Mux) reject(c net.Conn, reason string, err error) {

@@ -9,6 +9,7 @@ import (
 	"io"
 	"math/big"
 	"net"
+	"sync"
 	"testing"
 	"testing/synctest"
 	"time"
@@ -101,30 +102,51 @@ func TestAHandshakeHasFiveSecondsAndTheFirstByteAfterItTwoMinutes(t *testing.T) 
 	})
 }
 
-func TestBeyondATenthTheOldestHandshakesAreClosed(t *testing.T) {
-	r := start(t, mux.Options{MaxConnections: 30, TLS: secret(t)})
-	var stuck []net.Conn
-	for range 10 {
-		stuck = append(stuck, r.dial(t, halfHello))
-	}
-	closed := make(chan struct{}, len(stuck))
-	for _, c := range stuck {
-		go func() {
-			_, _ = io.ReadAll(c)
-			closed <- struct{}{}
-		}()
-	}
-	for range 7 {
-		<-closed
-	}
-	near := r.shake(t)
-	if _, err := io.WriteString(near, "\x08"); err != nil {
-		t.Fatal(err)
-	}
-	_ = accept(t, r.eight).Close()
-	if n := r.rejects.count(mux.RejectHandshakes); n < 7 {
-		t.Errorf("%d handshakes were closed for others", n)
-	}
+func TestBeyondATenthTheOldestHandshakesHaveASecond(t *testing.T) {
+	conf := secret(t)
+	synctest.Test(t, func(t *testing.T) {
+		conf.Time = func() time.Time { return time.Now() }
+		r := start(t, mux.Options{MaxConnections: 30, TLS: conf})
+		for range 10 {
+			r.dial(t, halfHello)
+		}
+		_, _ = io.WriteString(r.shake(t), "\x08")
+		_ = accept(t, r.eight).Close()
+		time.Sleep(time.Second)
+		synctest.Wait()
+		if n := r.rejects.count(mux.RejectHandshakes); n < 7 {
+			t.Errorf("%d handshakes were closed", n)
+		}
+		_ = r.stop()
+	})
+}
+
+// slow is a connection with a long way to the peer.
+type slow struct{ net.Conn }
+
+func (s slow) Write(b []byte) (int, error) {
+	time.Sleep(100 * time.Millisecond)
+	return s.Conn.Write(b)
+}
+
+// As after an outage, when all clients connect again.
+func TestManyHandshakesAtOnceSucceed(t *testing.T) {
+	conf := secret(t)
+	synctest.Test(t, func(t *testing.T) {
+		conf.Time = func() time.Time { return time.Now() }
+		r := start(t, mux.Options{MaxConnections: 100, TLS: conf})
+		var clients sync.WaitGroup
+		for range 60 {
+			far := slow{r.dial(t, "")}
+			clients.Go(func() {
+				if err := tls.Client(far, &tls.Config{InsecureSkipVerify: true}).Handshake(); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		clients.Wait()
+		_ = r.stop()
+	})
 }
 
 func TestPeersOfTheWrongKindAreAnswered(t *testing.T) {
