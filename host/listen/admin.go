@@ -132,6 +132,9 @@ func (l *adminListener) admit(conn net.Conn) {
 	for len(l.open) >= l.max {
 		victim := l.victim()
 		delete(l.open, victim)
+		if secure, ok := victim.(*tls.Conn); ok {
+			victim = secure.NetConn() // closing TLS may wait for the peer
+		}
 		_ = victim.Close()
 		l.outages.note(l.name, acceptTooMany, nil)
 	}
