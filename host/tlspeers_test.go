@@ -230,3 +230,21 @@ health: {address: %q, tls: {certFile: host.pem, keyFile: host.key, clientCAFile:
 		return res.TLS.PeerCertificates[0].Subject.CommonName == "next"
 	})
 }
+
+func TestAPeerCannotWriteLongLinesIntoTheLog(t *testing.T) {
+	log := new(logBuffer)
+	s := startSecured(t, "", hosttest.Options{Log: log})
+	c := s.client(t, nil, "")
+	for range 200 {
+		c.NextProtos = append(c.NextProtos, strings.Repeat("\x01", 255))
+	}
+	if _, err := tls.Dial("tcp", s.Address, c); err == nil {
+		t.Fatal("the handshake succeeds")
+	}
+	eventually(t, "the handshake is in the log", func() bool { return strings.Contains(log.String(), "reason=tls_handshake") })
+	for line := range strings.Lines(log.String()) {
+		if len(line) > 1<<10 {
+			t.Errorf("%d bytes: %.200s", len(line), line)
+		}
+	}
+}

@@ -17,6 +17,7 @@ import (
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
 	"github.com/easymicro/easymicro/wire/mux"
 )
 
@@ -100,6 +101,8 @@ func (s *server) serveHTTP(w http.ResponseWriter, r *http.Request) {
 	s.of.o.Gateway(s.config.Name).ServeHTTP(w, r)
 }
 
+const maxErrorText = 200 // in the log: an error of a handshake quotes what the peer has sent
+
 // rejected counts and logs a connection that was closed: it spoke no protocol of the listener, or its PROXY header or its
 // TLS handshake was not accepted.
 func (s *server) rejected(peer net.Addr, reason string, err error) {
@@ -108,7 +111,7 @@ func (s *server) rejected(peer net.Addr, reason string, err error) {
 	s.of.o.Sampler.Log(slog.LevelWarn, "connection rejected", kind, func() []slog.Attr {
 		attrs := []slog.Attr{slog.String("peer", peer.String()), slog.Any("speaks", s.config.Protocols)}
 		if err != nil {
-			attrs = append(attrs, slog.String("error", err.Error()))
+			attrs = append(attrs, slog.String("error", code.Clip(err.Error(), maxErrorText)))
 		}
 		if advice := cmp.Or(proxyAdvice[reason], tlsAdvice(reason, err)); advice != "" {
 			attrs = append(attrs, slog.String("advice", advice))
