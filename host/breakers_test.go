@@ -9,6 +9,7 @@ import (
 
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/registry"
 )
 
@@ -107,4 +108,43 @@ func TestABreakerThatIsKeptOpenIsOpenAfterARestart(t *testing.T) {
 	awaitThat(t, "a warning", func() bool {
 		return strings.Contains(status(t, h).Warnings.Error(), "the override breaker.ax has no effect: ax has no circuitBreaker")
 	})
+}
+
+// What an operator does to a breaker is no evidence against an edit of somebody else.
+func TestBreakersKeptInAStateInTheWindowOfAnEditOfTheUpstreamDoNotUndoIt(t *testing.T) {
+	t.Parallel()
+	const out = "{name: out, match: {upstream: till}, timeout: %s, circuitBreaker: {consecutiveFailures: 5, openTimeout: 1h, scope: upstream}}"
+	for state, open := range map[string]bool{admin.BreakerOpen: false, admin.BreakerClosed: true} {
+		t.Run(state, func(t *testing.T) {
+			t.Parallel()
+			far := new(moodyTill)
+			reg := registry.New()
+			registry.Plain(far, registry.In(reg), registry.As("test.till"))
+			till := hosttest.Start(t, "services: [{name: Till, handler: test.till}]\n", hosttest.Options{Registry: reg})
+			another, _ := startTill(t, 0)
+			manifest := untilUndone(fmt.Sprintf(undoneUpstream, till.Address), true)
+			h := hosttest.Start(t, manifest, hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{
+				policyFile: ruleFile(fmt.Sprintf(out, "20s")), "tokens.yaml": tokensFile("partner-token", ""),
+			}})
+			var s running
+			s.run(t, h, stream{service: "Desk", method: "Mul"}, stream{method: "Mul", n: 1})
+			awaitThat(t, "traffic", func() bool { return s.ok.Load() > 500 })
+			if open {
+				far.fails.Store(true)
+				awaitThat(t, "an open breaker", func() bool {
+					return slices.ContainsFunc(status(t, h).Breakers, func(b policies.BreakerStats) bool { return b.State == "open" })
+				})
+				h.Write(policyFile, ruleFile(fmt.Sprintf(out, "19s")))
+			} else {
+				h.Write("easymicro.yaml", strings.Replace(manifest, till.Address, another.Address, 1))
+			}
+			awaitThat(t, "the edit", func() bool { return status(t, h).Policies.Observed != nil })
+			holdBreaker(t, h, "out", state)
+			failed := s.failed.Load()
+			awaitThat(t, "calls that fail", func() bool { return s.failed.Load() > failed+500 })
+			if s := status(t, h).Policies; s.Observed == nil || s.Running.Revision != 3 {
+				t.Errorf("%+v", s)
+			}
+		})
+	}
 }

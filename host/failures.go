@@ -18,7 +18,8 @@ import (
 
 // failures compares the ratio of calls that fail after an edit with that of the five minutes before, for the methods and upstreams
 // that the edit affects and for all others. Calls that a rule of this host refused or ended do not count, with one exception: where
-// the edit changes a service, or an upstream that it calls, timeouts and breakers that it does not change end calls because of it.
+// the edit changes a service, or an upstream that it calls, timeouts and breakers that it does not change end calls because of it. Nor do
+// calls under breakers that an override has begun to keep open or closed.
 type failures struct {
 	revision         int // of the edit
 	maximum          float64
@@ -37,6 +38,7 @@ type failing struct {
 	start   traffic.Sum
 	before  ratio
 	stopped *atomic.Uint64 // calls that timeouts and breakers have ended because of the edit; nil: not counted
+	held    bool           // overrides have begun to keep breakers open or closed: the calls are not judged
 }
 
 // ratio counts calls, and those of them that failed.
@@ -99,10 +101,13 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 		f.opened = earlier.opened
 	}
 	now := time.Now()
-	add := func(how effect, name, key string, calls *traffic.Method) {
+	held := heldOf(w.baseline, w.next, now)
+	add := func(how effect, isHeld bool, name, key string, calls *traffic.Method) {
 		switch how {
 		case unaffected:
-			f.others = append(f.others, newFailing(name, calls, nil, f.minimum, now))
+			if !isHeld {
+				f.others = append(f.others, newFailing(name, calls, nil, f.minimum, now))
+			}
 			return
 		case bySettings:
 			f.stopped[key] = new(atomic.Uint64)
@@ -112,6 +117,7 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 		if known := earlier.of(name); known != nil {
 			next.before = known.before
 		}
+		next.held = isHeld
 		f.affected = append(f.affected, next)
 	}
 	for _, s := range w.next.services {
@@ -120,14 +126,14 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 			if w.rules.Touches(method.Target, only) {
 				how = max(how, byRules)
 			}
-			add(how, "calls of "+method.Target.Service+"."+method.Name, stoppedKey("", method.Target.String()), method.Traffic())
+			add(how, held.service(s.Config) != unaffected, "calls of "+method.Target.Service+"."+method.Name, stoppedKey("", method.Target.String()), method.Traffic())
 		}
 	}
 	for i := range w.next.set.Manifest.Upstreams {
 		name := w.next.set.Manifest.Upstreams[i].Name
 		for _, method := range m.Upstream(name).Methods() {
 			called := "calls to " + name + " (" + strings.Replace(method.Name, "/", ".", 1) + ")"
-			add(f.reached.upstreams[name], called, stoppedKey(name, method.Name), method.Method)
+			add(f.reached.upstreams[name], held.upstreams[name] != unaffected, called, stoppedKey(name, method.Name), method.Method)
 		}
 	}
 	if len(f.affected) == 0 {
@@ -223,6 +229,31 @@ func affectedBy(changes config.Changes, before, next *config.Set) affected {
 	return a
 }
 
+// heldOf returns the services and upstreams with calls that may fail, or no longer fail, because overrides keep breakers open or closed
+// which they did not do in all of the time before the edit.
+func heldOf(baseline, next *generation, now time.Time) affected {
+	a := affected{make(map[string]effect), make(map[string]effect)}
+	for _, x := range next.overrides {
+		r := next.set.Rule(x.Target)
+		longer := slices.Contains(baseline.overrides, x) && now.Sub(x.Since) > traffic.Window
+		if x.Action != admin.ActionBreaker || r == nil || longer {
+			continue
+		}
+		for i := range next.set.Manifest.Upstreams {
+			if name := next.set.Manifest.Upstreams[i].Name; wildcard.MatchAny(r.Match.Upstream, name) {
+				a.upstreams[name] = byRules
+			}
+		}
+		for i := range next.set.Manifest.Services {
+			name := next.set.Manifest.Services[i].Name
+			if !r.ClientSide() && (len(r.Match.Service) == 0 || wildcard.MatchAny(r.Match.Service, name)) {
+				a.services[name] = byRules
+			}
+		}
+	}
+	return a
+}
+
 // concerns reports whether a rule applies to calls to an upstream, other than those of callers that it names.
 func concerns(r *config.Rule, u *config.Upstream) bool {
 	return r != nil && wildcard.MatchAny(r.Match.Upstream, u.Name) &&
@@ -254,7 +285,7 @@ func (f *failures) judge() string {
 	before, now = ratio{}, ratio{}
 	for i := range f.affected {
 		m := &f.affected[i]
-		if m.before.all == 0 {
+		if m.before.all == 0 || m.held {
 			continue
 		}
 		n := m.now()
@@ -266,11 +297,13 @@ func (f *failures) judge() string {
 	return f.exceeds("calls of the methods that it affects", before, now, grown)
 }
 
-// calls returns the number of calls since the edit.
+// calls returns the number of calls since the edit that are judged.
 func (f *failures) calls() (n uint64) {
 	if f != nil {
 		for i := range f.affected {
-			n += f.affected[i].now().all
+			if m := &f.affected[i]; !m.held {
+				n += m.now().all
+			}
 		}
 	}
 	return n
