@@ -31,6 +31,7 @@ func TestAnEditIsObservedWhenTheOverrideThatCoversItEnds(t *testing.T) {
 		name  string
 		lasts time.Duration
 		more  string // a second edit, of what is not covered
+		force bool   // the files are applied by force
 		rate  int    // after the edit
 		ends  func(*testing.T, *hosttest.Host)
 		want  bool // it is undone
@@ -38,6 +39,7 @@ func TestAnEditIsObservedWhenTheOverrideThatCoversItEnds(t *testing.T) {
 		{name: "dropped", lasts: time.Hour, rate: 1, ends: drop, want: true},
 		{name: "expired", lasts: 2 * time.Second, rate: 1, ends: func(*testing.T, *hosttest.Host) {}, want: true},
 		{name: "in the window of another edit", lasts: time.Hour, rate: 1, more: "2000", ends: drop, want: true},
+		{name: "by force", lasts: time.Hour, rate: 1, force: true, ends: drop},
 		{name: "the edit is good", lasts: time.Hour, rate: 9000, ends: drop},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -68,7 +70,18 @@ func TestAnEditIsObservedWhenTheOverrideThatCoversItEnds(t *testing.T) {
 				}
 				revision++
 			}
+			if tt.force {
+				_, err := h.Admin.Reload(t.Context(), true)
+				must(t, err)
+				revision = status(t, h).Policies.Running.Revision + 1
+			}
 			tt.ends(t, h)
+			if tt.force {
+				if s := status(t, h).Policies; s.Observed != nil || s.Running.Revision != revision {
+					t.Errorf("%+v", s)
+				}
+				return
+			}
 			if !tt.want {
 				r := settled(t, h, revision)
 				if r.Result != host.ResultApplied || r.Verdict != admin.VerdictKept {

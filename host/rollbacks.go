@@ -63,7 +63,12 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		return nil
 	}
 	settings := stricter(prev.set, next.set)
-	if r.covered = r.covered.after(baseline, next, settings != nil && from.edits == nil && !from.force); from.undoes != nil {
+	if edit := from.edits == nil; edit && (settings == nil || from.force) { // it is kept, with the edits before it
+		r.covered = nil
+	} else {
+		r.covered = r.covered.after(baseline, next, edit)
+	}
+	if from.undoes != nil {
 		return nil
 	}
 	before, now := prev.window.Load(), time.Now()
