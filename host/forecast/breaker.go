@@ -32,11 +32,14 @@ func newBreaker(c *config.CircuitBreaker) *breaker {
 	return &breaker{CircuitBreaker: c, random: rand.New(rand.NewPCG(1, 2))} // the same forecast each time
 }
 
-// maxSteps bounds the work for a span.
-const maxSteps = 2000
+// maxSteps and minSteps bound the work for a span: of all breakers, and of each if there are many.
+const (
+	maxSteps = 2000
+	minSteps = 20
+)
 
-// run returns the share of the calls that are refused.
-func (b *breaker) run(length time.Duration, o *observed) float64 {
+// run returns the share of the calls that are refused. They come in a number of steps at most.
+func (b *breaker) run(length time.Duration, o *observed, most int) float64 {
 	if o.judged > 0 {
 		b.failures, b.slow = o.of(o.failed), o.of(o.late)
 	}
@@ -44,7 +47,7 @@ func (b *breaker) run(length time.Duration, o *observed) float64 {
 		b.pass(length.Seconds())
 		return 0
 	}
-	steps := math.Ceil(min(o.calls, maxSteps))
+	steps := math.Ceil(min(o.calls, float64(most)))
 	each, pause, refused := o.calls/steps, length.Seconds()/steps, 0.0
 	for range int(steps) {
 		b.pass(pause * b.random.ExpFloat64())

@@ -181,7 +181,7 @@ func (r *run) breakersOpen(s *span, pass []float64) {
 			b = newBreaker(o.rule.CircuitBreaker)
 			r.breakers[k] = b
 		}
-		share := b.run(s.length, o)
+		share := b.run(s.length, o, max(maxSteps/len(seen), minSteps))
 		for _, i := range o.loads {
 			r.refuse(pass, i, s.loads[i].cell, o.rule, config.KindCircuitBreaker, share*pass[i])
 		}
