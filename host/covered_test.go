@@ -181,3 +181,32 @@ func TestARollbackThatOverridesLeaveNothingToSaysSo(t *testing.T) {
 		t.Errorf("%d revisions, %v", len(list), err)
 	}
 }
+
+// A breaker that is open when an override ends was not opened by the edit that this covered.
+func TestABreakerThatIsOpenWhenAnOverrideEndsDoesNotUndoTheCoveredEdit(t *testing.T) {
+	t.Parallel()
+	till := new(moodyTill)
+	p := newPlant(t)
+	registry.Plain(till, registry.In(p.reg), registry.As("test.till"))
+	const rule = "{name: till, match: {service: Till}, timeout: %s, circuitBreaker: {consecutiveFailures: 5, openTimeout: 1h}}"
+	manifest := strings.Replace(guardedManifest, "services: [", "services: [{name: Till, handler: test.till}, ", 1)
+	h := hosttest.Start(t, strings.Replace(manifest, "window: 1s", "window: 1m", 1), hosttest.Options{Registry: p.reg, Files: map[string]string{
+		policyFile: ruleFile(fmt.Sprintf(rule, "5s")),
+	}})
+	var s running
+	s.run(t, h, stream{service: "Till", method: "Mul"}, stream{method: "Mul", n: 1})
+	awaitThat(t, "traffic", func() bool { return s.ok.Load() > 300 })
+	put(t, h, admin.OverrideRequest{Action: admin.ActionOverride, Rule: "till", Field: "timeout", Value: "4s"})
+	h.Write(policyFile, ruleFile(fmt.Sprintf(rule, "6s")))
+	if r := overridden(t, h); r.Result != host.ResultApplied || r.Number != 3 {
+		t.Fatalf("r%d %s %v", r.Number, r.Result, r.Problems)
+	}
+	till.fails.Store(true)
+	awaitThat(t, "an open breaker", func() bool { b := status(t, h).Breakers; return len(b) == 1 && b[0].State == "open" })
+	dropOverride(t, h, "till.timeout")
+	failed := s.failed.Load()
+	awaitThat(t, "refused calls", func() bool { return s.failed.Load() > failed+500 })
+	if s := status(t, h).Policies; s.Observed == nil || s.Running.Revision != 4 {
+		t.Errorf("%+v", s)
+	}
+}

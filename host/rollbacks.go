@@ -131,7 +131,7 @@ func (r *rollbacks) lastGood(next *generation) (g *generation) {
 		if set == nil {
 			return err
 		}
-		g, err = r.compared(set, revision, next)
+		g, err = r.compared(set, revision, next, nil)
 		return err
 	})
 	if err != nil {
@@ -141,8 +141,8 @@ func (r *rollbacks) lastGood(next *generation) (g *generation) {
 	return g
 }
 
-// compared returns a generation of a set, to compare next with it.
-func (r *rollbacks) compared(set *config.Set, revision int, next *generation) (g *generation, err error) {
+// compared returns a generation of a set, to compare next with it. Its rules have the state of those in force; nil: none are.
+func (r *rollbacks) compared(set *config.Set, revision int, next *generation, inForce *policies.Snapshot) (g *generation, err error) {
 	g = &generation{revision: revision, set: set, out: outgoing.Connections{Set: set}, identity: newIdentity(set, r.name)}
 	for i := range set.Manifest.Services {
 		cfg := &set.Manifest.Services[i]
@@ -154,7 +154,7 @@ func (r *rollbacks) compared(set *config.Set, revision int, next *generation) (g
 	}
 	o := compileOptions(set, r.name)
 	o.Revision = revision
-	if g.policies, err = policies.Compile(set.Rules, g.routes.Targets(), nil, o); err != nil {
+	if g.policies, err = policies.Compile(set.Rules, g.routes.Targets(), inForce, o); err != nil {
 		return nil, err
 	}
 	g.routes.Bind(g.policies, r.metrics)
@@ -178,7 +178,7 @@ func (r *rollbacks) uncovered(prev, next *generation) (g *generation) {
 		if err != nil {
 			return err
 		}
-		if g, err = r.compared(v.set, r.covered.revision, next); err == nil {
+		if g, err = r.compared(v.set, r.covered.revision, next, prev.policies); err == nil {
 			g.overrides = next.overrides
 		}
 		return err
