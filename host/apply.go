@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -147,6 +148,9 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 		}
 	}
 	g.warnings, _ = config.IgnoresIn(g.set.TextsByPath()).Of(g.warnings, time.Now())
+	if len(g.overrides) > 0 { // one may have taken away what a comment ignores
+		g.warnings = slices.DeleteFunc(g.warnings, func(p config.Problem) bool { return p.Code == lint.IdleIgnore })
+	}
 	if from.refusable {
 		g.forecast = forecastOf(a.core, prev, g.set, g.policies, g.changes)
 		if g.forecast != nil && g.forecast.Exceeds != "" {

@@ -6,6 +6,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
@@ -208,5 +209,24 @@ func TestABreakerThatIsOpenWhenAnOverrideEndsDoesNotUndoTheCoveredEdit(t *testin
 	awaitThat(t, "refused calls", func() bool { return s.failed.Load() > failed+500 })
 	if s := status(t, h).Policies; s.Observed == nil || s.Running.Revision != 4 {
 		t.Errorf("%+v", s)
+	}
+}
+
+// A comment that ignores a warning is not idle because an override takes the warning away.
+func TestAnOverrideDoesNotMakeAnIgnoreIdle(t *testing.T) {
+	t.Parallel()
+	rules := ruleFile(
+		"{name: a, match: {service: Arith}, rateLimit: {rate: 10}}",
+		"{name: b, match: {service: Arith}, rateLimit: {rate: 10}} # easymicro: ignore EM314 until 2190-01-01 because it is generated",
+	)
+	h := edited(t, editedManifest, map[string]string{policyFile: rules})
+	if w := warningsOf(t, h); len(w) > 0 {
+		t.Fatalf("warnings: %v", w)
+	}
+	put(t, h, admin.OverrideRequest{Action: admin.ActionOverride, Rule: "b", Field: "rateLimit.rate", Value: "5"})
+	for _, w := range warningsOf(t, h) {
+		if w.Code == lint.IdleIgnore {
+			t.Errorf("with an override: %v", w)
+		}
 	}
 }
