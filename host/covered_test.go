@@ -33,6 +33,7 @@ func TestAnEditIsObservedWhenTheOverrideThatCoversItEnds(t *testing.T) {
 		lasts time.Duration
 		more  string // a second edit, of what is not covered
 		force bool   // the files are applied by force
+		stage bool   // another edit is not confirmed
 		rate  int    // after the edit
 		ends  func(*testing.T, *hosttest.Host)
 		want  bool // it is undone
@@ -40,6 +41,7 @@ func TestAnEditIsObservedWhenTheOverrideThatCoversItEnds(t *testing.T) {
 		{name: "dropped", lasts: time.Hour, rate: 1, ends: drop, want: true},
 		{name: "expired", lasts: 2 * time.Second, rate: 1, ends: func(*testing.T, *hosttest.Host) {}, want: true},
 		{name: "in the window of another edit", lasts: time.Hour, rate: 1, more: "2000", ends: drop, want: true},
+		{name: "beside an edit that is not confirmed", lasts: time.Hour, rate: 1, stage: true, ends: drop, want: true},
 		{name: "by force", lasts: time.Hour, rate: 1, force: true, ends: drop},
 		{name: "the edit is good", lasts: time.Hour, rate: 9000, ends: drop},
 	} {
@@ -70,6 +72,13 @@ func TestAnEditIsObservedWhenTheOverrideThatCoversItEnds(t *testing.T) {
 					t.Fatalf("r%d %s %v", r.Number, r.Result, r.Problems)
 				}
 				revision++
+			}
+			if tt.stage {
+				text := rule(tt.rate) + fmt.Sprintf(spare, "3000")
+				_, err := h.Admin.Apply(t.Context(), admin.ApplyRequest{Files: []admin.ApplyFile{{Path: policyFile, Text: text}}, RevertAfter: admin.Seconds(200 * time.Millisecond)})
+				must(t, err)
+				overridden(t, h)
+				revision = overridden(t, h).Number + 1
 			}
 			if tt.force {
 				_, err := h.Admin.Reload(t.Context(), true)

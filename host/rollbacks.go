@@ -63,10 +63,10 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		return nil
 	}
 	settings := stricter(prev.set, next.set)
-	if edit := from.edits == nil; edit && (settings == nil || from.force) { // it is kept, with the edits before it
+	if kept := settings == nil || from.force; kept && from.edits == nil && from.reverts == 0 { // with the edits before it
 		r.covered = nil
 	} else {
-		r.covered = r.covered.after(baseline, next, edit)
+		r.covered = r.covered.after(baseline, next, !kept && from.edits == nil)
 	}
 	if from.undoes != nil {
 		return nil
