@@ -9,6 +9,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 func TestAHostThatDoesNotOpenLeavesNoHandlerOpen(t *testing.T) {
@@ -31,9 +32,7 @@ func TestATakenPortNamesItsFieldAndLeavesNothingBehind(t *testing.T) {
 	taken, err := net.Listen("tcp", "127.0.0.1:0")
 	must(t, err)
 	defer taken.Close()
-	free, err := net.Listen("tcp", "127.0.0.1:0")
-	must(t, err)
-	must(t, free.Close())
+	free := wiretest.Address(t)
 	for _, tt := range []struct{ field, place, manifest string }{
 		{"listeners[1].address", "easymicro.yaml:4:", `
 listeners:
@@ -55,7 +54,7 @@ health: {address: "TAKEN"}
 	} {
 		t.Run(tt.field, func(t *testing.T) {
 			p := newPlant(t)
-			text := strings.NewReplacer("TAKEN", taken.Addr().String(), "FREE", free.Addr().String()).Replace(tt.manifest)
+			text := strings.NewReplacer("TAKEN", taken.Addr().String(), "FREE", free).Replace(tt.manifest)
 			h, err := host.Open(t.Context(), setOf(t, "", text+"services: [{name: Tuned, handler: test.tuned}]\n"),
 				host.Options{Registry: p.reg})
 			must(t, err)
@@ -65,7 +64,7 @@ health: {address: "TAKEN"}
 				t.Errorf("%v, want a problem of %s at %s", err, tt.field, tt.place)
 			}
 			receive(t, p.closed, "the handler stays open")
-			again, err := net.Listen("tcp", free.Addr().String())
+			again, err := net.Listen("tcp", free)
 			if err != nil {
 				t.Fatalf("the other socket stays open: %v", err)
 			}

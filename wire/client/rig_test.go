@@ -137,7 +137,7 @@ type server struct {
 
 func newServer(t testing.TB, h wire.HandlerFunc) *server {
 	t.Helper()
-	s := &server{t: t, handler: h, address: "127.0.0.1:0"}
+	s := &server{t: t, handler: h, address: wiretest.Address(t)} // one at which it can start again
 	s.start()
 	t.Cleanup(s.kill)
 	return s

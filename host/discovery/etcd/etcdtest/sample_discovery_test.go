@@ -4,7 +4,6 @@ import (
 	"bytes"
 	"context"
 	"fmt"
-	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -22,6 +21,7 @@ import (
 	"github.com/easymicro/easymicro/samples/discovery"
 	"github.com/easymicro/easymicro/wire/client"
 	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
 
 const (
@@ -63,12 +63,7 @@ func newSampleHost(t *testing.T, program, manifest, etcdAddress string) *sampleH
 	if err := os.WriteFile(path, bytes.Replace(text, []byte("127.0.0.1:2379"), []byte(etcdAddress), 1), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	ln, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer ln.Close()
-	h := &sampleHost{t: t, program: program, manifest: path, address: ln.Addr().String()}
+	h := &sampleHost{t: t, program: program, manifest: path, address: wiretest.Address(t)}
 	t.Cleanup(func() {
 		if h.cmd != nil {
 			_ = h.cmd.Process.Kill()
