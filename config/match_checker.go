@@ -68,7 +68,7 @@ func (c *matchChecker) exceptions(r *Rule) {
 		case len(e.Upstream) > 0 && !r.ClientSide():
 			c.rule(lint.Conflicting, r, path+".upstream", "is for outgoing calls: select them with match: {upstream: …}")
 		case len(e.Peer) > 0 && r.ClientSide():
-			c.rule(lint.Conflicting, r, path+".peer", "is for incoming calls: with match.upstream there is no peer")
+			c.rule(lint.Conflicting, r, path+".peer", "applies to incoming calls only, and match.upstream selects outgoing ones: remove it")
 		case len(e.Method) > 0 && len(e.Service)+len(e.Upstream)+len(m.Service)+len(m.Upstream) == 0:
 			c.rule(lint.NeedsOther, r, path+".method", "needs service or upstream")
 		case anonymous && !anonymousMatches(e.Caller):

@@ -104,7 +104,7 @@ func (c ruleChecker) side(r *Rule) {
 		return
 	}
 	if len(r.Match.Peer) > 0 {
-		c.rule(lint.Conflicting, r, "match.peer", "is for incoming calls: with upstream there is no peer, and the rule would match nothing")
+		c.rule(lint.Conflicting, r, "match.peer", "applies to incoming calls only: with upstream the rule would match nothing; remove one of them")
 	}
 }
 
@@ -205,7 +205,7 @@ func (c kindChecker) limitKey(r *Rule) {
 		case slices.ContainsFunc(key[:i], func(other string) bool { return keyKind(other) == kind }):
 			c.rule(lint.NameTaken, r, path, "%s is listed twice", kind)
 		case kind == KeyPeer && r.ClientSide():
-			c.rule(lint.Conflicting, r, path, "peer is for incoming calls: with match.upstream there is no peer; use caller, method or metadata.NAME")
+			c.rule(lint.Conflicting, r, path, "peer applies to incoming calls only, and match.upstream selects outgoing ones; use caller, method or metadata.NAME")
 		}
 	}
 	if r.at.written("rateLimit.onMissingKey") && !slices.ContainsFunc(key, func(part string) bool { return strings.HasPrefix(part, KeyMetadata) }) {

@@ -45,7 +45,7 @@ func shownTarget(target string) string {
 	return strings.TrimPrefix(upstream+"/"+name, "/")
 }
 
-// sameTarget reports whether two texts stand for the same target of a breaker.
+// sameTarget reports whether two texts name the same target of a breaker.
 func sameTarget(a, b string) bool {
 	plain := func(text string) string { return strings.NewReplacer("/", ".", " ", ".").Replace(text) }
 	return plain(a) == plain(b)

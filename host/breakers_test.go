@@ -72,7 +72,7 @@ policies: {rules: [{name: out, match: {upstream: till}, circuitBreaker: {consecu
 	}
 }
 
-// What an operator opens is no evidence against an edit that is being observed, even if it changes that very breaker.
+// Breakers opened by an operator do not count against an edit under observation, even if it changes them.
 func TestABreakerThatIsOpenedDoesNotUndoAnEdit(t *testing.T) {
 	breaker := func(failures int) string {
 		return fmt.Sprintf("rules:\n  - {name: arith-mul, match: {service: Arith}, circuitBreaker: {consecutiveFailures: %d}}\n", failures)
@@ -110,7 +110,7 @@ func TestABreakerThatIsKeptOpenIsOpenAfterARestart(t *testing.T) {
 	})
 }
 
-// What an operator does to a breaker is no evidence against an edit of somebody else.
+// Breakers that an operator opens or closes do not count against an edit by somebody else.
 func TestBreakersKeptInAStateInTheWindowOfAnEditOfTheUpstreamDoNotUndoIt(t *testing.T) {
 	t.Parallel()
 	const out = "{name: out, match: {upstream: till}, timeout: %s, circuitBreaker: {consecutiveFailures: 5, openTimeout: 1h, scope: upstream}}"

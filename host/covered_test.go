@@ -177,7 +177,7 @@ func TestARollbackThatOverridesLeaveNothingToSaysSo(t *testing.T) {
 	h := edited(t, editedManifest, map[string]string{policyFile: rule(100)})
 	put(t, h, admin.OverrideRequest{Action: admin.ActionOverride, Rule: "arith-mul", Field: "rateLimit.rate", Value: "50"})
 	_, err := h.Admin.Rollback(t.Context(), admin.RollbackRequest{Revision: 1})
-	const want = "nothing to roll back: the files of r1 are those of r2, which runs, and a rollback does not change overrides"
+	const want = "nothing to roll back: r1 and the running r2 have the same files, and a rollback does not change overrides"
 	if e := answer(t, err); e.Detail != want || !strings.HasPrefix(e.Help, "in force: arith-mul.rateLimit.rate sets rateLimit.rate of arith-mul to 50 until ") ||
 		!strings.HasSuffix(e.Help, "Z, or until easymicro override drop arith-mul.rateLimit.rate") {
 		t.Errorf("%v", e)

@@ -89,8 +89,8 @@ func (f *failing) now() ratio {
 	return r
 }
 
-// newFailures returns the failures to compare after an edit; nil if it affects no method. earlier are those of an edit that was compared
-// with the same baseline: failures since then are not a baseline.
+// newFailures returns the failures to compare after an edit; nil if it affects no method. An edit inside the
+// window of another has its failures in earlier, and takes the ratios before that one as its baseline.
 func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *failures, m *telemetry.Metrics) *failures {
 	f := &failures{
 		revision: w.next.revision, maximum: float64(w.settings.MaxNewFailures), minimum: uint64(w.settings.MinRequests),

@@ -80,7 +80,7 @@ func TestAHostForecastsItsOwnTraffic(t *testing.T) {
 	}
 }
 
-// Whoever asks the host to apply has to insist if the forecast exceeds the bound; a saved file needs no force.
+// Apply needs force if the forecast exceeds the bound; a saved file does not.
 func TestAForecastHoldsAnApplyUp(t *testing.T) {
 	h, calls := startForecast(t, "  - {name: x, match: {service: Arith}, rateLimit: {rate: 10000}}\n")
 	calls()

@@ -207,7 +207,7 @@ func (o overlay) names(ended time.Time) string {
 // nothingToRollBack returns the error of a rollback to a revision that differs from what runs in overrides alone.
 func (o overlay) nothingToRollBack(to, running int) error {
 	e := admin.Errorf(admin.CodeConflict,
-		"nothing to roll back: the files of r%d are those of r%d, which runs, and a rollback does not change overrides", to, running)
+		"nothing to roll back: r%d and the running r%d have the same files, and a rollback does not change overrides", to, running)
 	if len(o) == 0 {
 		return e.WithHelp("no override is in force")
 	}

@@ -99,7 +99,7 @@ func authorities(set *config.Set, field, path string) (*x509.CertPool, error) {
 	return pool, nil
 }
 
-// keyPair returns a certificate and its key. path is that of the block with certFile and keyFile.
+// keyPair reads the certificate and key named by certFile and keyFile. path locates their block in the manifest.
 func keyPair(set *config.Set, path, certFile, keyFile string) (*tls.Certificate, error) {
 	cert, err := content(set, path+".certFile", certFile)
 	if err != nil {

@@ -20,8 +20,8 @@ type Server struct {
 	config config.TLS
 }
 
-// ServerTLS returns the TLS of a listener. running is what the listener uses so far, or nil. If the pair does not match, or
-// the certificate has expired, the one of running stays, with warnings; the CAs of clients are those of the set in any case.
+// ServerTLS returns the TLS of a listener, which uses running until then, or nil. If the pair does not match, or the
+// certificate has expired, the result keeps that of running, with warnings. The CAs of clients always follow the set.
 // The error is config.Problems and quotes nothing of the files.
 func ServerTLS(set *config.Set, t config.ServerTLS, running *Server) (*Server, config.Problems, error) {
 	next := &Server{config: *t.TLS, Trust: t.ClientAuth}

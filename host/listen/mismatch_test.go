@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/wire/mux"
 )
 
-// Whoever has not made a handshake, and may be anybody, cannot have the host keep a large call.
+// The host does not buffer a large call of a peer that has not made a handshake.
 func TestALargeCallWithoutTLSIsAnsweredAndNotKept(t *testing.T) {
 	var limits config.Limits
 	limits.MaxMessageBytes, limits.MaxMetadataBytes, limits.MaxMetadataPairs = 64<<20, 8<<10, 64
