@@ -134,6 +134,8 @@ func TestBreakersKeptInAStateInTheWindowOfAnEditOfTheUpstreamDoNotUndoIt(t *test
 				awaitThat(t, "an open breaker", func() bool {
 					return slices.ContainsFunc(status(t, h).Breakers, func(b policies.BreakerStats) bool { return b.State == "open" })
 				})
+				began := time.Now() // failures that begin later than three seconds before an edit are taken for its own
+				awaitThat(t, "failures before the edit", func() bool { return time.Since(began) > 4*time.Second })
 				h.Write(policyFile, ruleFile(fmt.Sprintf(out, "19s")))
 			} else {
 				h.Write("easymicro.yaml", strings.Replace(manifest, till.Address, another.Address, 1))

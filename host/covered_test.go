@@ -118,7 +118,8 @@ func TestAnOverrideInTheWindowOfAnEditDoesNotUndoItForFailures(t *testing.T) {
 	p := newPlant(t)
 	registry.Plain(till, registry.In(p.reg), registry.As("test.till"))
 	arith := "{name: arith, match: {service: Arith}, rateLimit: {rate: %s}}"
-	h := hosttest.Start(t, strings.Replace(guardedManifest, "services: [", "services: [{name: Till, handler: test.till}, ", 1), hosttest.Options{Registry: p.reg, Files: map[string]string{
+	manifest := untilUndone(strings.Replace(guardedManifest, "services: [", "services: [{name: Till, handler: test.till}, ", 1), true)
+	h := hosttest.Start(t, manifest, hosttest.Options{Registry: p.reg, Files: map[string]string{
 		policyFile: ruleFile(fmt.Sprintf(arith, "1000"), "{name: till, match: {service: Till}, concurrency: {max: 1000}}"),
 	}})
 	var s running
@@ -128,11 +129,9 @@ func TestAnOverrideInTheWindowOfAnEditDoesNotUndoItForFailures(t *testing.T) {
 	awaitThat(t, "the edit", func() bool { return status(t, h).Policies.Observed != nil })
 	put(t, h, admin.OverrideRequest{Action: admin.ActionOverride, Rule: "till", Field: "concurrency.max", Value: "900"})
 	till.fails.Store(true)
-	if r := settled(t, h, 3); r.Result != host.ResultApplied || r.Verdict != admin.VerdictKept {
-		t.Errorf("r%d %s: %q", r.Number, r.Result, r.Verdict)
-	}
-	if s.failed.Load() < 100 {
-		t.Errorf("%d calls have failed", s.failed.Load())
+	awaitThat(t, "calls that fail", func() bool { return s.failed.Load() > 500 })
+	if s := status(t, h).Policies; s.Observed == nil || s.Running.Revision != 3 {
+		t.Errorf("%+v", s)
 	}
 }
 

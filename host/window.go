@@ -279,17 +279,17 @@ func (w *window) judge(now time.Time) verdict {
 		bad := fmt.Sprintf("%s is broken (%s)", b.Rule, w.next.set.Rule(b.Rule).Position(""))
 		return verdict{over: true, bad: bad, cause: cause{rule: b.Rule, kind: b.Kind}, text: bad}
 	}
+	switch { // before the failures, which name no rule
+	case through >= minimum && w.exceeds(refused, through):
+		return w.evidence("", refused, through)
+	case worst != nil:
+		return w.evidence(worst.method, newly[worst.method], worst.through.Load())
+	}
 	w.judged++
 	if w.judged%failuresEvery == 0 {
 		if bad := w.failures.judge(); bad != "" {
 			return verdict{over: true, bad: bad, text: bad}
 		}
-	}
-	switch {
-	case through >= minimum && w.exceeds(refused, through):
-		return w.evidence("", refused, through)
-	case worst != nil:
-		return w.evidence(worst.method, newly[worst.method], worst.through.Load())
 	}
 	calls, open := through, w.settings.Window.Std()
 	if w.rules == nil {

@@ -34,6 +34,9 @@ func decodesWithin(t *testing.T, b []byte, decode func() error) {
 func allocationWithin(t *testing.T, n, most int, f func()) {
 	t.Helper()
 	limit := uint64(most)
+	if underRace { // the detector pads what is allocated, and pools drop at random
+		limit *= 2
+	}
 	var used uint64
 	for range 3 {
 		if used = allocated(f); used <= limit {
