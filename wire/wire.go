@@ -2,8 +2,9 @@
 //
 // # Metadata
 //
-// Stock peers know the keys __rpcx_error__, easymicro_error__, __AUTH and __ServerTimeout. Ours begin with x-em- and are
-// only sent to peers that have sent one themselves, except x-em-accept-compression, with which a Conn introduces itself:
+// Stock peers know the keys __rpcx_error__, easymicro_error__, __AUTH and __ServerTimeout. Ours begin with x-em-. Those of an
+// error are sent to all peers, and x-em-accept-compression by a Conn, which introduces itself with it. The others are sent only
+// to peers that have sent one of ours:
 //
 //	x-em-accept-compression  compressions that the sender accepts: gzip, zstd or none, comma-separated
 //	x-em-host                name of the host, in its introduction and its refusals
