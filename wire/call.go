@@ -33,7 +33,7 @@ type Call struct {
 	err      error
 	answered bool
 	settled  bool          // the deadline no longer ends the call
-	expiring chan struct{} // closed when expire has answered; nil if it was not called
+	expiring chan struct{} // closed when the early answer has been given; nil if none was begun
 	returned bool          // Handle has returned: nothing more is charged
 }
 
@@ -330,11 +330,11 @@ func (c *Call) expire(use uint64) {
 		c.mu.Unlock()
 		return
 	}
-	settled := make(chan struct{})
-	c.answered, c.expiring = true, settled
+	answered := make(chan struct{})
+	c.answered, c.expiring = true, answered
 	answerer, expirer := c.answerer, c.expirer
 	c.mu.Unlock()
-	defer close(settled)
+	defer close(answered)
 	if answerer != nil {
 		answerer.answerExpired(expirer.Expired())
 	} else {
@@ -358,9 +358,9 @@ func (c *Call) Settle() bool {
 // awaitExpiry waits until a call that is expiring has been answered.
 func (c *Call) awaitExpiry() {
 	c.mu.Lock()
-	settled := c.expiring
+	answered := c.expiring
 	c.mu.Unlock()
-	if settled != nil {
-		<-settled
+	if answered != nil {
+		<-answered
 	}
 }

@@ -54,7 +54,7 @@ var ErrConnClosed = errors.New("the connection was closed")
 // response only.
 type Conn struct {
 	t      clientTransport
-	reader connReader
+	reader responseReader
 	accept string // value of x-em-accept-compression
 }
 

@@ -68,7 +68,7 @@ type paces struct {
 	kept    []*pace
 	next    int   // to be replaced
 	last    *pace // of the last call; nil: none
-	running *pace // of the call that the reader runs; nil: none
+	current *pace // of the call that the reader runs; nil: none
 }
 
 // inline reports whether the reader is to run req itself. others is set if other calls wait for the reader meanwhile.
@@ -102,21 +102,21 @@ func (s *paces) of(service, method string) *pace {
 
 // begin is called before the reader runs a call, and end with its result when the reader has kept the reading.
 func (s *paces) begin() time.Time {
-	s.running = s.last
-	return s.running.begin()
+	s.current = s.last
+	return s.current.begin()
 }
 
 func (s *paces) end(begin time.Time) {
-	s.running.end(begin)
-	s.running = nil
+	s.current.end(begin)
+	s.current = nil
 }
 
 // takenOver is called by a new reader. It reports whether a call has blocked the one before.
 func (s *paces) takenOver() bool {
-	if s.running == nil {
+	if s.current == nil {
 		return false
 	}
-	s.running.lasted()
-	s.running = nil
+	s.current.lasted()
+	s.current = nil
 	return true
 }

@@ -53,14 +53,14 @@ func (c *ServedCall) Begin(parent context.Context, o *CallOptions, w *Watch, a E
 	if c.running.watch != &w.watch {
 		w.admit(&c.running)
 	}
-	c.running.begin()
+	c.running.enterWatch()
 	return &c.Call
 }
 
 // Finish must be called once when the handler has returned. It ends the call, releases what was charged, and reports whether the
 // call is still to be answered. Otherwise AnswerEarly has returned.
 func (c *ServedCall) Finish() (answer bool) {
-	c.running.end()
+	c.running.leaveWatch()
 	if answer = c.finish(); !answer {
 		c.awaitExpiry()
 	}

@@ -82,9 +82,9 @@ func (c *serverCall) crashed(t *task, value any) error {
 	return code.Refuse(code.Internal, code.ReasonPanic, "the handler crashed", "", "", 0)
 }
 
-// settle ends the call, and queues the answer unless it has been answered early or the answer cannot reach the peer. It
+// complete ends the call, and queues the answer unless it has been answered early or the answer cannot reach the peer. It
 // reports whether the caller has to flush.
-func (c *serverCall) settle(t *task, err error) (flush bool) {
+func (c *serverCall) complete(t *task, err error) (flush bool) {
 	switch unanswered := c.finish(); {
 	case !unanswered:
 		c.awaitExpiry()
@@ -111,9 +111,9 @@ func (c *serverCall) answer(t *task, err error) (flush bool) {
 		SetError(res, code.From(err))
 		res.Payload = reply
 	}
-	t.answer.Learn(len(res.Payload), err)
+	t.reserved.Learn(len(res.Payload), err)
 	t.compress()
-	t.answer.Release()
+	t.reserved.Release()
 	n := int64(len(res.Payload))
 	if n > minHold {
 		share.AddBytes(n) // it may wait for room in the outbox

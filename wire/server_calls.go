@@ -54,7 +54,7 @@ func (c *serverCalls) unlock(wake bool) {
 func (c *serverCalls) dispatch(t *task) (run bool) {
 	t.seq, t.oneWay = t.req.Seq, t.req.OneWay
 	if !t.oneWay {
-		t.answer = newReservation(c.share, t.req.Service, t.req.Method, len(t.req.Payload), 1)
+		t.reserved = newReservation(c.share, t.req.Service, t.req.Method, len(t.req.Payload), 1)
 	}
 	if c.enter(t, &run) || c.enterSoon(t, &run) {
 		return run
@@ -162,7 +162,7 @@ func (c *serverCalls) mayBegin() bool {
 		return false
 	}
 	t := c.flight.waiting
-	begins, over := t.answer.look(backlog.waiting.Load())
+	begins, over := t.reserved.look(backlog.waiting.Load())
 	t.refused = over
 	if begins || over || t.abandoned() {
 		return true
@@ -210,7 +210,7 @@ func (c *serverCalls) proceed() {
 func (c *serverCalls) run(t *task, w *worker) (reads, flush bool) {
 	call := &t.call
 	w.call = &call.Call
-	w.begin()
+	w.enterWatch()
 	var err error
 	returned, ending := false, false
 	defer func() {
@@ -219,18 +219,18 @@ func (c *serverCalls) run(t *task, w *worker) (reads, flush bool) {
 			ending = value == nil
 			err = call.crashed(t, value)
 		}
-		flush = call.settle(t, err)
+		flush = call.complete(t, err)
 		if flush && !t.flushLater {
 			c.out.flush()
 			flush = false
 		}
-		reads = w.end() && t.inline
+		reads = w.leaveWatch() && t.inline
 		w.call = nil
-		if flush && (!reads || ending) {
+		if flush && (!reads || ending) { // this goroutine does not read on, and so does not flush later
 			c.out.flush()
 		}
 		c.done(t, reads, ending)
-		if reads && ending {
+		if reads && ending { // another goroutine has to read
 			c.pool.wake(w.reading)
 		}
 	}()

@@ -27,7 +27,7 @@ var (
 //
 // The reader runs a call itself unless paces advise against it (inline) or others are queued (enter). It may leave the
 // answer in the outbox until it has read what has arrived (unsent). If the call outlasts a tick of the watch, another worker
-// becomes the reader and notes the call in paces (takenOver). The former reader learns that from worker.end, sends the
+// becomes the reader and notes the call in paces (takenOver). The former reader learns that from running.leaveWatch, sends the
 // answer itself, and then runs queued calls. A flush by the reader is watched, too. Workers run all other calls.
 type serverConn struct {
 	group     *connGroup
@@ -185,9 +185,9 @@ func (c *serverConn) run(t *task, w *worker) bool {
 func (c *serverConn) flush(w *worker) bool {
 	c.unsent = false
 	w.reading = c
-	w.begin()
+	w.enterWatch()
 	c.out.flushNow()
-	reads := w.end()
+	reads := w.leaveWatch()
 	w.reading = nil
 	return reads
 }

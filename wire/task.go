@@ -21,7 +21,7 @@ type task struct {
 	begun    bool // call is in use
 
 	// The connection may use these while the handler has the frames.
-	answer     Reservation
+	reserved   Reservation // for the answer
 	seq        uint64
 	oneWay     bool
 	parked     bool
@@ -120,7 +120,7 @@ func (t *task) compress() {
 
 // release returns to the budget what t holds, and t to its pool.
 func (t *task) release(s *Share) {
-	t.answer.Release()
+	t.reserved.Release()
 	if t.held > 0 {
 		s.ReleaseBytes(t.held)
 	}
@@ -147,6 +147,6 @@ func (t *task) recycle() {
 	t.call.reset()
 	t.call.out, t.call.service, t.call.method = nil, "", ""
 	t.plain, t.used, t.held, t.ticket, t.counted, t.begun = plain, 0, 0, 0, false, false
-	t.answer, t.parked, t.inline, t.flushLater, t.cancelled, t.refused = Reservation{}, false, false, false, false, false
+	t.reserved, t.parked, t.inline, t.flushLater, t.cancelled, t.refused = Reservation{}, false, false, false, false, false
 	tasks.Put(t)
 }

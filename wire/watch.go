@@ -33,10 +33,10 @@ type running struct {
 	watch *watch
 	home  uint32 // index of the slot to try first
 	slot  *watchSlot
-	count atomic.Uint64 // of begin
+	count atomic.Uint64 // of enterWatch
 	taken chan struct{} // receives when the watch has dealt with what runs
 
-	// Set before begin, and not changed before end.
+	// Set before enterWatch, and not changed before leaveWatch.
 	call    *Call       // nil: none
 	served  *ServedCall // the same, of another protocol
 	reading *serverConn // the connection that waits for what runs; nil: none
@@ -79,8 +79,8 @@ func (w *watch) admit(r *running) {
 	r.watch, r.home, r.taken = w, w.next.Add(1), make(chan struct{}, 1)
 }
 
-// begin has the watch look at what runs until end. If none of four slots is free, it is dealt with at once.
-func (r *running) begin() {
+// enterWatch has the watch look at what runs until leaveWatch. If none of four slots is free, it is dealt with at once.
+func (r *running) enterWatch() {
 	r.count.Add(1)
 	for i := range uint32(4) {
 		s := &r.watch.slots[(r.home+i)%watchSlots]
@@ -99,8 +99,8 @@ func (r *running) begin() {
 	r.outlasts()
 }
 
-// end ends what begin began, and reports whether it was not dealt with. Otherwise end waits until it has been.
-func (r *running) end() bool {
+// leaveWatch reports whether the watch has not dealt with what ran. If it has begun to, leaveWatch waits until it has.
+func (r *running) leaveWatch() bool {
 	if r.slot == nil {
 		return false
 	}

@@ -120,7 +120,7 @@ func (c *conn) answer(reason string) error {
 	return &RejectError{Reason: reason}
 }
 
-// outer returns the connection as the listeners of Match do.
+// outer returns what the listener of the protocol accepts: c, or over TLS a connection that has its state, too.
 func (c *conn) outer() net.Conn {
 	if tc, ok := c.Conn.(*tls.Conn); ok {
 		return &secure{c, tc}

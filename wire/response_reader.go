@@ -6,8 +6,8 @@ import (
 	"time"
 )
 
-// connReader reads the responses of a Conn. Only the goroutine that has its readerRole may use it.
-type connReader struct {
+// responseReader reads the responses of a Conn. Only the goroutine that has its readerRole may use it.
+type responseReader struct {
 	t     *clientTransport
 	alive keepalive
 	in    *Reader
@@ -16,7 +16,7 @@ type connReader struct {
 
 // background reads until the connection ends, or until a caller may read. It is called by the timer of the role, or with the
 // role.
-func (r *connReader) background() {
+func (r *responseReader) background() {
 	r.t.mu.Lock()
 	r.t.role.resting = false
 	r.t.mu.Unlock()
@@ -32,7 +32,7 @@ func (r *connReader) background() {
 const restQuiet = 100 * time.Microsecond
 
 // notice ends a connection that the peer has closed while nobody read, so that no call is sent into it.
-func (r *connReader) notice() {
+func (r *responseReader) notice() {
 	t := r.t
 	t.mu.Lock()
 	var end error
@@ -47,7 +47,7 @@ func (r *connReader) notice() {
 
 // lead reads until a has arrived, and returns its error. If ctx can end, it does so for at most maxLead; then, and for a
 // long frame, it starts the background goroutine and reports false.
-func (r *connReader) lead(ctx context.Context, a *answer) (arrived bool, err error) {
+func (r *responseReader) lead(ctx context.Context, a *answer) (arrived bool, err error) {
 	if deadline, ok := ctx.Deadline(); (ok || ctx.Done() != nil) && !r.alive.limit(deadline) {
 		r.retreat()
 		return false, nil
@@ -74,7 +74,7 @@ func (r *connReader) lead(ctx context.Context, a *answer) (arrived bool, err err
 }
 
 // retreat passes the role to the background goroutine.
-func (r *connReader) retreat() {
+func (r *responseReader) retreat() {
 	r.alive.limited = false
 	r.t.mu.Lock()
 	r.t.role.crowd = crowdCalls
@@ -83,7 +83,7 @@ func (r *connReader) retreat() {
 }
 
 // leave gives up the role when a has arrived.
-func (r *connReader) leave(a *answer) {
+func (r *responseReader) leave(a *answer) {
 	r.alive.limited = false
 	t := r.t
 	t.mu.Lock()
@@ -100,13 +100,13 @@ func (r *connReader) leave(a *answer) {
 }
 
 // end ends the role with the connection.
-func (r *connReader) end() {
+func (r *responseReader) end() {
 	r.in.Release()
 	r.t.over.Done()
 }
 
 // next reads and handles one frame. It reports false when the connection has ended.
-func (r *connReader) next() bool {
+func (r *responseReader) next() bool {
 	err := r.in.Read(&r.frame)
 	if err == nil {
 		r.t.take(&r.frame)
