@@ -125,10 +125,10 @@ type outcome struct {
 type outcomeKind byte
 
 const (
-	returned  outcomeKind = iota // the handler has
-	early                        // the deadline passed first
-	abandoned                    // the request has ended first
-	admitted                     // no rule refused a one-way call
+	handlerReturned outcomeKind = iota
+	deadlinePassed              // before the handler returned
+	requestEnded                // before the handler returned
+	oneWayAdmitted              // no rule refused a one-way call
 )
 
 type admittedKey struct{}
@@ -144,7 +144,7 @@ func Admitted(ctx context.Context) {
 
 // call runs the call and responds with its outcome.
 func (x *exchange) call() *code.Error {
-	room := x.oneWay || x.holding.begin(x.r.Context(), x.deadline, x.service, x.method, len(x.reqFrame.Payload))
+	room := x.oneWay || x.holding.awaitRoom(x.r.Context(), x.deadline, x.service, x.method, len(x.reqFrame.Payload))
 	if x.late() {
 		return x.expired()
 	}
@@ -197,7 +197,7 @@ func (x *exchange) callBeside() *code.Error {
 	outcomes := make(chan outcome, 3) // one of each kind that is sent: senders never block
 	ctx := x.r.Context()
 	if x.oneWay { // its caller may leave as soon as it is answered
-		ctx = context.WithValue(context.WithoutCancel(ctx), admittedKey{}, func() { outcomes <- outcome{kind: admitted} })
+		ctx = context.WithValue(context.WithoutCancel(ctx), admittedKey{}, func() { outcomes <- outcome{kind: oneWayAdmitted} })
 	}
 	x.outcomes = outcomes
 	go x.run(x.begin(ctx, x), outcomes)
@@ -252,10 +252,10 @@ func (x *exchange) goroutineEnded() outcome {
 // AnswerEarly implements wire.EarlyAnswerer.
 func (x *exchange) AnswerEarly(e *code.Error) {
 	if e == nil {
-		x.answerEarly(outcome{kind: abandoned})
+		x.answerEarly(outcome{kind: requestEnded})
 		return
 	}
-	x.answerEarly(outcome{err: e, kind: early})
+	x.answerEarly(outcome{err: e, kind: deadlinePassed})
 }
 
 // answerEarly answers while the handler has the goroutine that would do so.
@@ -289,11 +289,11 @@ func (x *exchange) panicked(v any) error {
 
 // answer responds with the outcome of the call, or returns the error to respond with.
 func (x *exchange) answer(o outcome) *code.Error {
-	x.framesInUse = o.kind != returned
+	x.framesInUse = o.kind != handlerReturned
 	if !x.framesInUse && cap(x.reqFrame.Payload) > keptPayload {
 		x.reqFrame.Payload = nil // no longer charged to the budget
 	}
-	if o.kind == abandoned {
+	if o.kind == requestEnded {
 		return x.cancelled()
 	}
 	e := code.From(o.err)

@@ -190,8 +190,8 @@ func (h *holding) enter(maxCalls int) shortage {
 	return noShortage
 }
 
-// begin waits for room for the response of a method. It reports false if ctx ends or the deadline, if any, passes first.
-func (h *holding) begin(ctx context.Context, deadline time.Time, service, method string, argument int) bool {
+// awaitRoom waits for room for the response of a method. It reports false if ctx ends or the deadline, if any, passes first.
+func (h *holding) awaitRoom(ctx context.Context, deadline time.Time, service, method string, argument int) bool {
 	if h.conn == nil {
 		return true
 	}
