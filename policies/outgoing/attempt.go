@@ -46,7 +46,7 @@ type attempt struct {
 func (a *attempt) run(ctx context.Context) outcome {
 	f := a.flight
 	if a != &f.first { // which Admit has let in
-		refusal := a.enter()
+		refusal := a.askShared()
 		f.Notify()
 		if refusal != nil {
 			return outcome{err: refusal, refused: true}
@@ -76,8 +76,8 @@ func (a *attempt) run(ctx context.Context) outcome {
 	return o
 }
 
-// enter asks the breakers of scope method and upstream.
-func (a *attempt) enter() error {
+// askShared asks the breakers of scope method and upstream. Admit asks those of scope endpoint.
+func (a *attempt) askShared() error {
 	f := a.flight
 	for which := range f.Breakers {
 		c := &f.Breakers[which]
@@ -85,15 +85,15 @@ func (a *attempt) enter() error {
 			continue
 		}
 		var refusal error
-		if c.Contain(limit.AtAsk, func() { refusal = a.admit(which) }) && refusal != nil {
+		if c.Contain(limit.AtAsk, func() { refusal = a.askSharedBreaker(which) }) && refusal != nil {
 			return refusal
 		}
 	}
 	return nil
 }
 
-// admit asks a shared breaker.
-func (a *attempt) admit(which int) error {
+// askSharedBreaker asks one of these breakers.
+func (a *attempt) askSharedBreaker(which int) error {
 	c := &a.flight.Breakers[which]
 	admission, left, ok := c.Shared.Allow()
 	switch {
@@ -200,15 +200,15 @@ func (a *attempt) callerTimedOut(err error) bool {
 	return err != nil && d.ByCaller() && a.perTry.IsZero() && limit.Reached(d.At)
 }
 
-// land runs an attempt on a goroutine of its own and sends it to landed, however it ends: a panic is for the goroutine of
+// runBeside runs an attempt on a goroutine of its own and sends it to ended, however it ends: a panic is for the goroutine of
 // the call, which may recover from it.
-func (a *attempt) land(ctx context.Context, landed chan<- *attempt) {
+func (a *attempt) runBeside(ctx context.Context, ended chan<- *attempt) {
 	a.outcome = outcome{err: code.Errorf(code.Internal, "an attempt ended without an outcome")} // by runtime.Goexit
 	defer func() {
 		if r := recover(); r != nil {
 			a.panicked = fmt.Errorf("a hedged attempt: %s\n%s", code.PanicText(r), debug.Stack())
 		}
-		landed <- a
+		ended <- a
 	}()
 	a.outcome = a.run(ctx)
 }
@@ -240,7 +240,7 @@ type use struct {
 	outliers   [2]*limit.Outlier
 }
 
-// Admit is part of client.EndpointFilter.
+// Admit implements client.EndpointFilter: it asks outlier detection and the breakers of scope endpoint.
 func (a *attempt) Admit(address string) bool {
 	if !a.take(address) {
 		return false
@@ -342,7 +342,7 @@ func (a *attempt) refused(u *use, which int) (bool, time.Duration) {
 	return !ok && c.Counts.CountRefusal(c.Enforced), left
 }
 
-// Settle is part of client.EndpointFilter.
+// Settle implements client.EndpointFilter: it reports the outcome to those that Admit has asked.
 func (a *attempt) Settle(address string, err error) {
 	f := a.flight
 	f.mu.Lock()

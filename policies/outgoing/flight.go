@@ -52,7 +52,7 @@ func (f *Flight) Admit() error {
 		f.Hedge = nil
 	}
 	f.first.flight = f
-	return f.first.enter()
+	return f.first.askShared()
 }
 
 // Notify delivers the events of the breakers of scope method and upstream.
@@ -83,11 +83,11 @@ func (f *Flight) Run(ctx context.Context, arrived time.Time) (slot int, sent boo
 		if f.Hedge != nil {
 			slot, o = f.hedged(ctx)
 		} else {
-			a := f.depart(0)
-			departed := f.shadowHedgeClock()
+			a := f.beginAttempt(0)
+			began := f.shadowHedgeClock()
 			o = a.run(ctx)
-			f.land(a, o.err)
-			f.countShadowHedges(departed)
+			f.endAttempt(a, o.err)
+			f.countShadowHedges(began)
 		}
 		switch {
 		case o.refused && mayHaveRun != nil: // a refusal must not hide it
@@ -118,8 +118,8 @@ func (f *Flight) countCall(now time.Time) {
 	}
 }
 
-// depart begins an attempt. The first one has been admitted already.
-func (f *Flight) depart(slot int) *attempt {
+// beginAttempt begins an attempt. The first one has been admitted already.
+func (f *Flight) beginAttempt(slot int) *attempt {
 	a := &f.first
 	if f.sent > 0 {
 		a = &attempt{flight: f}
@@ -135,8 +135,8 @@ func (f *Flight) depart(slot int) *attempt {
 	return a
 }
 
-// land records the endpoints of an attempt that has ended.
-func (f *Flight) land(a *attempt, err error) {
+// endAttempt records the endpoints of an attempt that has ended.
+func (f *Flight) endAttempt(a *attempt, err error) {
 	if f.Hedge == nil && (f.Retry == nil || err == nil) {
 		return
 	}
@@ -182,17 +182,17 @@ func (f *Flight) hedged(ctx context.Context) (slot int, o outcome) {
 	ctx, cancel := context.WithCancel(ctx)
 	defer cancel()
 	h := f.Hedge
-	landed := make(chan *attempt, h.maxAttempts)
+	ended := make(chan *attempt, h.maxAttempts)
 	started, running := 0, 0
 	start := func() {
-		a := f.depart(started)
+		a := f.beginAttempt(started)
 		started, running = started+1, running+1
-		go a.land(ctx, landed)
+		go a.runBeside(ctx, ended)
 	}
-	end := func() {
+	endOthers := func() {
 		cancel()
 		for ; running > 0; running-- {
-			<-landed
+			<-ended
 		}
 	}
 	start()
@@ -207,19 +207,19 @@ func (f *Flight) hedged(ctx context.Context) (slot int, o outcome) {
 	}
 	for {
 		select {
-		case a := <-landed:
+		case a := <-ended:
 			running--
 			if a.panicked != nil {
-				end()
+				endOthers()
 				panic(a.panicked) //nolint:forbidigo // of the attempt: its caller expects it on this goroutine
 			}
-			f.land(a, a.outcome.err)
+			f.endAttempt(a, a.outcome.err)
 			last := a.outcome
 			if !last.refused || o.err == nil { // a refusal must not hide that another attempt may have run
 				slot, o = a.slot, last
 			}
 			if !f.hedges(func() bool { return f.worthAnother(&last) }) && !last.refused {
-				end()
+				endOthers()
 				return slot, o
 			}
 			if !last.refused {
@@ -284,11 +284,11 @@ func (f *Flight) shadowHedgeClock() time.Time {
 }
 
 // countShadowHedges counts the call for the hedges in shadow that would have sent it again.
-func (f *Flight) countShadowHedges(departed time.Time) {
+func (f *Flight) countShadowHedges(began time.Time) {
 	for _, h := range f.ShadowHedges {
 		if h != nil && f.idempotent && f.sent == 1 {
 			h.Contain(limit.AtDone, func() {
-				if time.Since(departed) >= h.delay {
+				if time.Since(began) >= h.delay {
 					h.Counts.Shadow.Add(1)
 				}
 			})
