@@ -28,10 +28,10 @@ type Options struct {
 	Metrics *telemetry.Metrics
 	Budget  *wire.Budget // of all listeners
 
-	Calls   wire.Handler                       // of calls over rpcx
-	Gateway func(listener string) http.Handler // of HTTP requests, the one in force
-	Admin   func() http.Handler                // of the admin listener, the same
-	Health  func() http.Handler                // of the health listener, the same
+	Calls   wire.Handler                       // handles calls over rpcx
+	Gateway func(listener string) http.Handler // returns the one in force, for HTTP requests
+	Admin   func() http.Handler                // the same for the admin listener
+	Health  func() http.Handler                // the same for the health listener
 	Failed  func(err error)                    // called when a listener stops accepting by itself
 }
 
