@@ -5,6 +5,7 @@ import (
 	"os"
 	"path/filepath"
 	"regexp"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
@@ -131,6 +132,28 @@ func TestEveryBadFileHasExactlyItsProblems(t *testing.T) {
 				t.Errorf("problems (-want +got):\n%s", diff)
 			}
 		})
+	}
+}
+
+// Each kind has a file with a problem of its own, and one without.
+func TestEveryKindIsInTheCorpus(t *testing.T) {
+	for _, kind := range config.Kinds() {
+		for glob, pattern := range map[string]string{
+			"testdata/bad/*.yaml":           `# want.* "(warning: )?rules\[\d+\]\.` + string(kind) + `\b`,
+			"testdata/good/policies-*.yaml": `\b` + string(kind) + `: `,
+		} {
+			files, err := filepath.Glob(glob)
+			if err != nil {
+				t.Fatal(err)
+			}
+			found := slices.ContainsFunc(files, func(file string) bool {
+				data, err := os.ReadFile(file)
+				return err == nil && !strings.HasPrefix(filepath.Base(file), "rule-side-") && regexp.MustCompile(pattern).Match(data)
+			})
+			if !found {
+				t.Errorf("no file of %s is about %s", glob, kind)
+			}
+		}
 	}
 }
 

@@ -2,6 +2,7 @@ package config
 
 import (
 	"cmp"
+	"reflect"
 	"slices"
 	"strings"
 )
@@ -29,7 +30,6 @@ const (
 	incoming  traits = 1 << iota // for calls of a server
 	everyRule                    // each rule that matches a call is evaluated
 	oneWins                      // only the most specific rule counts
-	opens                        // calls that a rule refused get through once it has expired
 	timed                        // depends on the time that a call has
 	later                        // not supported yet
 )
@@ -42,18 +42,18 @@ var kinds = [...]struct {
 	client int
 	of     func(*Rule) bool // reports whether a rule has the kind
 }{
-	{KindAccess, incoming | everyRule | opens, 0, func(r *Rule) bool { return r.Access != nil }},
-	{KindShed, incoming | everyRule | opens | later, 0, func(r *Rule) bool { return r.Shed != nil }},
-	{KindRateLimit, incoming | everyRule | opens | timed, 2, func(r *Rule) bool { return r.RateLimit != nil }},
+	{KindAccess, incoming | everyRule, 0, func(r *Rule) bool { return r.Access != nil }},
+	{KindShed, incoming | everyRule | later, 0, func(r *Rule) bool { return r.Shed != nil }},
+	{KindRateLimit, incoming | everyRule | timed, 2, func(r *Rule) bool { return r.RateLimit != nil }},
 	{KindCircuitBreaker, incoming | oneWins | timed, 6, func(r *Rule) bool { return r.CircuitBreaker != nil }},
-	{KindConcurrency, incoming | everyRule | opens | timed, 3, func(r *Rule) bool { return r.Concurrency != nil }},
+	{KindConcurrency, incoming | everyRule | timed, 3, func(r *Rule) bool { return r.Concurrency != nil }},
 	{KindTimeout, incoming | oneWins, 1, func(r *Rule) bool { return r.Timeout != nil }},
 	{KindRetry, oneWins | timed, 4, func(r *Rule) bool { return r.Retry != nil }},
 	{KindHedge, oneWins | timed, 5, func(r *Rule) bool { return r.Hedge != nil }},
 	{KindOutlierDetection, oneWins | timed, 7, func(r *Rule) bool { return r.OutlierDetection != nil }},
 }
 
-// place returns the index of the kind in kinds. It panics for an unknown kind.
+// place returns the index of the kind in kinds; -1 for an unknown one, for which the methods that use it panic.
 func (k Kind) place() int {
 	for i := range kinds {
 		if kinds[i].kind == k {
@@ -74,8 +74,18 @@ func (k Kind) ClientOnly() bool { return !k.has(incoming) }
 // OneWins reports whether only the most specific rule of the kind counts for a call, instead of every rule that matches it.
 func (k Kind) OneWins() bool { return k.has(oneWins) }
 
-func (k Kind) opens() bool { return k.has(opens) }
 func (k Kind) timed() bool { return k.has(timed) }
+
+// refuses reports whether rules of the kind refuse or end calls. Those that only calls to upstreams have change how a call is made.
+func (k Kind) refuses() bool { return !k.ClientOnly() }
+
+// opens reports whether calls that a rule refused get through once it has expired. If one rule wins, a less specific one takes over.
+func (k Kind) opens() bool { return !k.OneWins() }
+
+// block returns the field of a rule for the kind.
+func (k Kind) block(r *Rule) reflect.Value {
+	return reflect.ValueOf(r).Elem().FieldByName(strings.ToUpper(string(k[:1])) + string(k[1:]))
+}
 
 // Kinds returns the supported kinds, in the order in which a server evaluates them, then those of clients.
 func Kinds() []Kind {

@@ -89,7 +89,7 @@ func Without(r *Rule, k Kind) *Rule {
 		c.Mode = Off
 		return &c
 	}
-	reflect.ValueOf(&c).Elem().FieldByName(strings.ToUpper(string(k[:1])) + string(k[1:])).SetZero()
+	k.block(&c).SetZero()
 	c.at.list = slices.DeleteFunc(slices.Clone(r.at.list), func(p valuePosition) bool {
 		below, ok := strings.CutPrefix(p.path, string(k))
 		return ok && (below == "" || strings.ContainsAny(below[:1], ".["))

@@ -98,18 +98,10 @@ func loadOverridable(t *testing.T) *Set {
 
 func TestARuleWithoutItsOnlyKindIsOff(t *testing.T) {
 	for _, kind := range Kinds() {
-		field := map[Kind]string{
-			KindAccess: "{deny: [{caller: a}]}", KindRateLimit: "{rate: 1}", KindCircuitBreaker: "{consecutiveFailures: 1}", KindConcurrency: "{max: 1}",
-			KindTimeout: "1s", KindRetry: "{}", KindHedge: "{delay: 1s, methods: [X]}", KindOutlierDetection: "{}",
-		}[kind]
-		rules, problems := DecodeRules("p.yaml", []byte("rules:\n- {name: one, match: {service: A}, "+string(kind)+": "+field+"}\n"), nil)
-		if len(problems) > 0 {
-			t.Fatal(problems)
-		}
-		if r := Without(&rules[0], kind); r.Mode != Off || len(r.Kinds()) != 1 {
+		two := ruleWith(t, kind)
+		if r := Without(&two, kind); r.Mode != Off || len(r.Kinds()) != 1 {
 			t.Errorf("%s: %+v", kind, r)
 		}
-		two := rules[0]
 		other := KindTimeout
 		if second := new(Duration); kind == KindTimeout {
 			other, two.Concurrency = KindConcurrency, &Concurrency{Max: 1}

@@ -20,9 +20,7 @@ func newRuleEffect(old, next *Rule, now time.Time) *ruleEffect {
 }
 
 // canRefuse reports whether a rule has a kind that refuses or ends calls.
-func canRefuse(r *Rule) bool {
-	return r.Access != nil || r.Shed != nil || r.RateLimit != nil || r.CircuitBreaker != nil || r.Concurrency != nil || r.Timeout != nil
-}
+func canRefuse(r *Rule) bool { return slices.ContainsFunc(r.Kinds(), Kind.refuses) }
 
 // rulePresence returns the effect of adding a rule: Tighter even if it overrides a less specific one.
 func rulePresence(r *Rule, now time.Time) Effect {
@@ -59,11 +57,10 @@ func (x *ruleEffect) of(path string, tagged Effect) Effect {
 		return x.allow(o.Access.Allow, n.Access.Allow)
 	case "access.deny":
 		return tighterIf(indexAccess(n.Access.Deny).cover(o.Access.Deny), indexAccess(o.Access.Deny).cover(n.Access.Deny))
-	case string(KindAccess), string(KindRateLimit), string(KindConcurrency), string(KindCircuitBreaker), string(KindShed):
-		if slices.Contains(n.Kinds(), Kind(path)) {
-			return Tighter
-		}
-		return Wider
+	}
+	had, has := slices.Contains(o.Kinds(), Kind(path)), slices.Contains(n.Kinds(), Kind(path))
+	if had != has && Kind(path).refuses() {
+		return tighterIf(has, had)
 	}
 	e, known := x.reach(path)
 	switch {

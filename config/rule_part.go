@@ -5,8 +5,7 @@ import (
 	"time"
 )
 
-// Same reports whether two rules mean the same for a kind that both have. Of shed, retry, hedge and outlierDetection it does not
-// compare the settings.
+// Same reports whether two rules mean the same for a kind that both have.
 func Same(r, o *Rule, kind Kind) bool {
 	a, b := only(r, kind), only(o, kind)
 	return a.Name == b.Name && (reflect.DeepEqual(&a, &b) || a.content() == b.content())
@@ -61,25 +60,7 @@ func only(r *Rule, kinds ...Kind) Rule {
 		c.Name = r.Name
 	}
 	for _, kind := range kinds {
-		switch kind {
-		case KindAccess:
-			c.Access = r.Access
-		case KindRateLimit:
-			c.RateLimit = r.RateLimit
-		case KindCircuitBreaker:
-			c.CircuitBreaker = r.CircuitBreaker
-		case KindConcurrency:
-			c.Concurrency = r.Concurrency
-		case KindTimeout:
-			c.Timeout = r.Timeout
-		case KindRetry:
-			c.Retry = r.Retry
-		case KindHedge:
-			c.Hedge = r.Hedge
-		case KindOutlierDetection:
-			c.OutlierDetection = r.OutlierDetection
-		case KindShed:
-		}
+		kind.block(&c).Set(kind.block(r))
 	}
 	return c
 }

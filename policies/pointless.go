@@ -40,7 +40,7 @@ func ValidatePointless(rules []config.Rule) config.Problems {
 				fmt.Sprintf("excludes every call that the rule matches: rule %s has no effect", r.Name)))
 			continue
 		}
-		if r.Mode != config.Shadow && (r.RateLimit != nil || r.Concurrency != nil || r.Access != nil) {
+		if r.Mode != config.Shadow && slices.ContainsFunc(r.Kinds(), func(k config.Kind) bool { return !k.OneWins() }) {
 			reaches[i] = s
 			x.add(s)
 		}
