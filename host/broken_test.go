@@ -41,6 +41,11 @@ var settingsOfKinds = map[config.Kind]string{
 // A rule that panics is taken out of force, told everywhere with its place, and its edit is undone. No call is lost over it, except
 // those that its own access list would have to decide on.
 func TestABrokenRuleIsToldAndItsEditUndone(t *testing.T) {
+	for _, kind := range config.Kinds() {
+		if settingsOfKinds[kind] == "" {
+			t.Errorf("%s has no setting", kind)
+		}
+	}
 	for kind, setting := range settingsOfKinds {
 		for _, mode := range []string{"mode: enforce", "mode: shadow", "enforceShare: 100%"} {
 			for _, at := range []limit.Moment{limit.AtCompile, limit.AtTaste, limit.AtMatch, limit.AtAsk, limit.AtDone} {

@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// The kind behind a refusal is found by its reason.
+// The kind behind a refusal is found by its reason, and isLimit knows those that refuse calls by their number.
 func TestTheReasonOfEachKindIsItsOwn(t *testing.T) {
 	const spent, never = reasonRetryBudget, ""
 	for _, kind := range config.Kinds() {
@@ -26,20 +26,27 @@ func TestTheReasonOfEachKindIsItsOwn(t *testing.T) {
 		if !ok {
 			t.Errorf("%s has no fixture", kind)
 		}
+		counts := false
 		for _, fixture := range fixtures {
 			reason := fixture
 			if !kind.ClientOnly() {
-				reason = refusedFor(t, kind, fixture)
+				var byNumber bool
+				reason, byNumber = refusedFor(t, kind, fixture)
+				counts = counts || byNumber
 			}
 			if reason != never && kindOf[reason] != kind {
 				t.Errorf("%s refuses for %q, which is the reason of %q", kind, reason, kindOf[reason])
 			}
 		}
+		if counts != isLimit(kind) {
+			t.Errorf("%s refuses calls by their number: %t, but isLimit returns %t", kind, counts, !counts)
+		}
 	}
 }
 
-// refusedFor returns the reason for which a rule of one kind refuses or ends one of three calls, of which the first fails.
-func refusedFor(t *testing.T, kind config.Kind, block string) string {
+// refusedFor returns the reason for which a rule of one kind refuses or ends one of three calls. The first fails once the second has
+// begun; byNumber reports whether the second is refused.
+func refusedFor(t *testing.T, kind config.Kind, block string) (reason string, byNumber bool) {
 	t.Helper()
 	text := "rules: [{name: r, match: {service: Till}, " + string(kind) + ": " + block + "}]\n"
 	rules, problems := config.DecodeRules("r.yaml", []byte(text), nil)
@@ -55,14 +62,14 @@ func refusedFor(t *testing.T, kind config.Kind, block string) string {
 	for i := range tickets {
 		call := policies.Call{Metadata: noMetadata{}}
 		if err := s.Guard(target).Enter(t.Context(), &call, &tickets[i]); err != nil {
-			return code.From(err).Reason
+			return code.From(err).Reason, i == 1
 		}
 		defer tickets[i].Done(nil)
 		if i == 1 {
 			tickets[0].Done(code.Errorf(code.Unavailable, "down"))
 		}
 	}
-	return tickets[2].Late().Reason
+	return tickets[2].Late().Reason, false
 }
 
 type noMetadata struct{}

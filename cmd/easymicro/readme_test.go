@@ -12,10 +12,13 @@ import (
 	"path/filepath"
 	"regexp"
 	"runtime"
+	"slices"
 	"strconv"
 	"strings"
 	"testing"
 	"time"
+
+	"github.com/easymicro/easymicro/config"
 )
 
 const (
@@ -56,13 +59,38 @@ func TestReadmeHandlersRun(t *testing.T) {
 	}
 }
 
-func readmeSection(t *testing.T, title string) string {
+// The tables of kinds have all of them, in the order of evaluation.
+func TestReadmeTablesHaveEveryKind(t *testing.T) {
+	for head, want := range map[string][]config.Kind{
+		"kind | what it does | a refused call gets": config.ServerKinds(), "client-side kind | what it does": config.ClientKinds(),
+		"a broken | enforced | in shadow": config.Kinds(), "kind | the forecast": config.ServerKinds(),
+	} {
+		_, table, _ := strings.Cut(readme(t), "\n| "+head+" |\n")
+		table, _, _ = strings.Cut(table, "\n\n")
+		var got []config.Kind
+		for _, m := range kindRow.FindAllStringSubmatch(table, -1) {
+			got = append(got, config.Kind(m[1]))
+		}
+		if !slices.Equal(got, want) {
+			t.Errorf("the table %q has %v, want %v", head, got, want)
+		}
+	}
+}
+
+var kindRow = regexp.MustCompile("(?m)^\\| `(\\w+)` \\|")
+
+func readme(t *testing.T) string {
 	t.Helper()
 	text, err := os.ReadFile(filepath.Join(root, "README.md"))
 	if err != nil {
 		t.Fatal(err)
 	}
-	_, section, ok := strings.Cut(string(text), "\n## "+title+"\n")
+	return string(text)
+}
+
+func readmeSection(t *testing.T, title string) string {
+	t.Helper()
+	_, section, ok := strings.Cut(readme(t), "\n## "+title+"\n")
 	if !ok {
 		t.Fatalf("README.md has no section %q", title)
 	}

@@ -258,6 +258,26 @@ func TestAForecastComesTrue(t *testing.T) {
 	}
 }
 
+// Each rule refuses calls, and the forecast says so, or why it cannot.
+func TestEveryKindIsForecast(t *testing.T) {
+	blocks := map[config.Kind]string{
+		config.KindAccess: "{deny: [{caller: web}]}", config.KindRateLimit: "{rate: 1}", config.KindCircuitBreaker: "{consecutiveFailures: 1}",
+		config.KindConcurrency: "{max: 1}", config.KindTimeout: "500ms",
+	}
+	synctest.Test(t, func(t *testing.T) {
+		s := newScene(t, []caller{{name: "web", method: "Arith/Mul", rate: 20, fails: 1, took: between(time.Second, 2*time.Second)}})
+		old := s.side("  []", nil)
+		s.play(old.Rules, 30*time.Second)
+		for _, kind := range config.ServerKinds() {
+			next := s.side("  - {name: x, match: {service: Arith}, "+string(kind)+": "+blocks[kind]+"}", old.Rules)
+			f := s.forecast(old, next)
+			if len(f.Findings) != 1 || f.Findings[0].Kind != kind || f.Findings[0].Refused == 0 && f.Findings[0].NotForecast == "" {
+				t.Errorf("%s: %q", kind, f.Lines())
+			}
+		}
+	})
+}
+
 // What the record does not have is said, and is not counted.
 func TestWhatIsNotKnownIsSaid(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
