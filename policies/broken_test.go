@@ -79,6 +79,9 @@ var forms = []form{
 // eachFault runs a test for each kind, in each form, that panics at each moment.
 func eachFault(t *testing.T, kinds []config.Kind, test func(t *testing.T, kind config.Kind, as form, at limit.Moment)) {
 	for _, kind := range kinds {
+		if settingsOfKinds[kind] == nil {
+			t.Fatalf("settingsOfKinds lacks %s", kind)
+		}
 		for _, as := range forms {
 			for _, at := range []limit.Moment{limit.AtCompile, limit.AtTaste, limit.AtMatch, limit.AtAsk, limit.AtDone} {
 				t.Run(fmt.Sprintf("%s %s %s", kind, as.name, at), func(t *testing.T) { test(t, kind, as, at) })
