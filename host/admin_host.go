@@ -24,7 +24,7 @@ type adminHost struct {
 	applier   *applier
 	reloads   *reloads
 	drains    *drains
-	overrides *overrides
+	commands  *commands
 	listeners *listen.Listeners
 	recorder  *recorder
 }
@@ -178,7 +178,7 @@ func (a *adminHost) refused(err error, help string) error {
 
 // Plan returns what Apply would change.
 func (a *adminHost) Plan(_ context.Context, q admin.ApplyRequest) (*admin.Difference, error) {
-	d, err := a.overrides.plan(&q)
+	d, err := a.commands.plan(&q)
 	if err != nil {
 		return nil, a.refused(err, fixAndApply)
 	}
@@ -192,7 +192,7 @@ const fixAndApply = "fix them and apply again"
 func (a *adminHost) Apply(ctx context.Context, q admin.ApplyRequest) (*admin.Attempt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	r, err := a.overrides.applyFiles(ctx, &q)
+	r, err := a.commands.applyFiles(ctx, &q)
 	return a.answered(&r, err, fixAndApply)
 }
 
@@ -200,19 +200,19 @@ func (a *adminHost) Apply(ctx context.Context, q admin.ApplyRequest) (*admin.Att
 func (a *adminHost) Rollback(ctx context.Context, q admin.RollbackRequest) (*admin.Attempt, error) {
 	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), time.Minute)
 	defer cancel()
-	r, err := a.overrides.rollback(ctx, &q)
+	r, err := a.commands.rollback(ctx, &q)
 	return a.answered(&r, err, "choose another revision, or fix the cause")
 }
 
 // Override puts an override in force.
 func (a *adminHost) Override(ctx context.Context, q admin.OverrideRequest) (*admin.OverrideResult, error) {
-	r, err := a.applier.incidents.put(context.WithoutCancel(ctx), &q)
+	r, err := a.applier.overrides.put(context.WithoutCancel(ctx), &q)
 	return a.overridden(r, err, "change the command")
 }
 
 // DropOverride ends an override.
 func (a *adminHost) DropOverride(ctx context.Context, name, who string) (*admin.OverrideResult, error) {
-	r, err := a.applier.incidents.drop(context.WithoutCancel(ctx), name, who)
+	r, err := a.applier.overrides.drop(context.WithoutCancel(ctx), name, who)
 	return a.overridden(r, err, "drop the overrides that need it first")
 }
 
@@ -262,7 +262,7 @@ func (a *adminHost) ResetBreaker(_ context.Context, name, who, why string) ([]ad
 
 // Confirm keeps the revision that would be undone.
 func (a *adminHost) Confirm(_ context.Context, who string) (*admin.Attempt, error) {
-	r, err := a.overrides.confirm(who)
+	r, err := a.commands.confirm(who)
 	return a.answered(&r, err, "")
 }
 
@@ -362,7 +362,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	if g.set.Replaces != "" && last.Hash == g.set.Hash {
 		s.Policies.Desired.Hash = g.set.Replaces
 	}
-	if u := a.overrides.waiting(); u != nil {
+	if u := a.commands.toConfirm(); u != nil {
 		s.Policies.RevertAt = u.at
 	}
 	if w := a.applier.memory.warning(); w != nil {

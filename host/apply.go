@@ -31,7 +31,7 @@ type applier struct {
 	memory    *memory                     // nil: nothing outlives the process
 	waiting   atomic.Pointer[waitingEdit] // nil: none
 	rollbacks *rollbacks
-	incidents *incidents
+	overrides *overrides
 
 	draining    atomic.Bool
 	applyCtx    context.Context //nolint:containedctx // it ends when the host drains, and with it the attempt in progress and all later ones
@@ -89,7 +89,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	}
 	r.Forecast = g.forecast
 	a.record(&r, g.set)
-	a.incidents.applied(prev, g)
+	a.overrides.applied(prev, g)
 	if u := from.undoes; u != nil {
 		a.metrics.RolledBack()
 		a.memory.amend(u.window.next.revision, u.record)

@@ -103,8 +103,8 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	recorder := &recorder{core: c}
 	h.calls = &calls{core: c, recorder: recorder}
 	h.adminHost = &adminHost{core: c, started: time.Now(), applier: h.applier, reloads: h.reloads, recorder: recorder}
-	h.adminHost.overrides = &overrides{reloads: h.reloads}
-	h.applier.incidents = &incidents{overrides: h.adminHost.overrides}
+	h.adminHost.commands = &commands{reloads: h.reloads}
+	h.applier.overrides = &overrides{commands: h.adminHost.commands}
 	gateways := &gateways{core: c, calls: h.calls, admin: h.adminHost, pprof: set.Manifest.Admin.PProf}
 	h.applier.rollbacks.gateway = func(g *generation) (*gateway.Gateway, error) { return gateways.newGateway(g, wire.Limits{}) }
 	h.listeners = listen.New(listen.Options{

@@ -1,351 +1,318 @@
 package host
 
 import (
-	"cmp"
 	"context"
+	"crypto/sha256"
+	"encoding/hex"
 	"errors"
 	"fmt"
-	"maps"
-	"path"
+	"math"
+	"net/netip"
+	"regexp"
 	"slices"
+	"strconv"
 	"strings"
-	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
-	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host/admin"
-	"github.com/easymicro/easymicro/host/state"
+	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/host/view"
+	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
-// overrides puts sets in force in place of the files, by command. It never writes files.
+// overrides puts overrides in force by command, and ends them in time.
 type overrides struct {
-	*reloads
-	unconfirmed atomic.Pointer[unconfirmed]
+	*commands
+	timer *time.Timer // of the first end; guarded by applying
 }
 
-// unconfirmed is a revision that is undone unless it is confirmed.
-type unconfirmed struct {
-	revision int
-	at       time.Time
-	done     chan struct{} // closed once it is confirmed
-	before   *generation
-	held     *heldFiles // in place of which the revision before ran
-}
+// retryEnd is how long the host waits after it could not end an override.
+const retryEnd = 10 * time.Second
 
-// plan returns what applying files would change, with problems and warnings. It changes nothing.
-func (o *overrides) plan(q *admin.ApplyRequest) (*admin.Difference, error) {
+// checkEnd is how long the host waits at most until it looks whether an override has ended.
+const checkEnd = time.Minute
+
+// put puts an override in force.
+func (o *overrides) put(ctx context.Context, q *admin.OverrideRequest) (*admin.OverrideResult, error) {
 	o.reloading.Lock()
 	defer o.reloading.Unlock()
-	g := o.current.Load()
-	if q.IfMatch != "" && q.IfMatch != g.set.Hash {
-		return nil, o.superseded(g, trigger{match: q.IfMatch})
-	}
-	next, holds, err := o.withFiles(q)
-	if err != nil {
+	x := admin.Override{Action: q.Action, Since: time.Now().Round(0), Who: q.Who, Why: q.Message}
+	x.Until = x.Since.Add(time.Duration(q.For))
+	if err := o.describe(&x, q); err != nil {
 		return nil, err
 	}
-	d, err := o.difference(next, q.AllowWider)
-	if err == nil {
-		d.Warnings = append(d.Warnings, o.transient(next, holds)...)
-	}
-	return d, err
-}
-
-// applyFiles puts files in force, besides those that run.
-func (o *overrides) applyFiles(ctx context.Context, q *admin.ApplyRequest) (Attempt, error) {
-	o.reloading.Lock()
-	defer o.reloading.Unlock()
-	before, held := o.current.Load(), o.rollbacks.held.Load()
-	if u := o.waiting(); u != nil {
-		return Attempt{}, admin.Errorf(admin.CodeConflict, "r%d is not confirmed yet, and the host goes back at %s", u.revision, u.at.Format(time.TimeOnly)).
-			WithHelp("easymicro confirm keeps it, easymicro rollback r%d goes back now", u.before.revision)
-	}
-	next, holds, err := o.withFiles(q)
-	if err != nil {
-		return Attempt{}, err
-	}
-	from := trigger{
-		source: SourceApply, who: q.Who, why: q.Message, allowWider: q.AllowWider, holds: holds, warnings: o.transient(next, holds),
-		match:     cmp.Or(q.IfMatch, before.set.Hash), // next is based on it
-		refusable: !q.Force,
-	}
-	if q.RevertAfter > 0 {
-		from.revertAt = time.Now().Add(time.Duration(q.RevertAfter))
-	}
-	r, err := o.apply(ctx, next, from)
-	if err == nil && q.RevertAfter > 0 {
-		u := &unconfirmed{r.Number, r.RevertAt, make(chan struct{}), before, held}
-		o.unconfirmed.Store(u)
-		o.retiring.Go(func() { o.await(u) })
-	}
-	return r, err
-}
-
-// rollback puts a revision in force again, as a new one.
-func (o *overrides) rollback(ctx context.Context, q *admin.RollbackRequest) (Attempt, error) {
-	o.reloading.Lock()
-	defer o.reloading.Unlock()
-	g := o.current.Load()
-	entry, ok := o.history.applied(q.Revision)
-	switch {
-	case !ok:
-		return Attempt{}, admin.Errorf(admin.CodeNotFound, "r%d is not known, or did not stay in force", q.Revision).WithHelp("%s", o.known(g.revision))
-	case q.Revision == g.revision:
-		return Attempt{}, admin.Errorf(admin.CodeBadRequest, "r%d is what runs", q.Revision).WithHelp("%s", o.known(g.revision))
-	}
-	next, err := o.again(&entry)
-	if err != nil {
-		return Attempt{}, err
-	}
-	if next.Hash == g.set.Hash && (len(g.overrides) > 0 || ofOverrides(&entry.Attempt)) {
-		return Attempt{}, g.overrides.nothingToRollBack(q.Revision, g.revision)
-	}
-	next, holds, err := o.inPlaceOfFiles(next)
-	if err != nil {
-		return Attempt{}, err
-	}
-	why := fmt.Sprintf("back to r%d", q.Revision)
-	if holds != nil {
-		holds.why = why + ": " + holds.why
-		why += "; " + behind(holds, next)
-	}
+	why := fmt.Sprintf("%s until %s", x.Text, x.Until.UTC().Format(time.RFC3339))
 	if q.Message != "" {
 		why = q.Message + " (" + why + ")"
 	}
-	return o.apply(ctx, next, trigger{
-		source: SourceRollback, who: q.Who, why: why, match: q.IfMatch, allowWider: q.AllowWider, holds: holds, warnings: o.transient(next, holds),
+	r, err := o.change(ctx, trigger{
+		source: admin.SourceOverride, who: q.Who, why: why, warnings: o.lost(o.current.Load().set), edits: func(l overlay) overlay { return l.with(x) },
 	})
+	return &admin.OverrideResult{Override: x, Revision: r}, err
 }
 
-// known returns which revisions can be put in force again.
-func (o *overrides) known(running int) string {
-	const shown = 20
-	var words []string
-	for _, n := range o.history.numbers() {
-		if n != running && len(words) < shown {
-			words = append(words, fmt.Sprintf("r%d", n))
+// drop ends an override.
+func (o *overrides) drop(ctx context.Context, name, who string) (*admin.OverrideResult, error) {
+	o.reloading.Lock()
+	defer o.reloading.Unlock()
+	list := o.current.Load().overrides
+	x := list.named(name)
+	if x == nil {
+		var names []string
+		for _, known := range list {
+			names = append(names, known.Name)
 		}
-	}
-	if len(words) == 0 {
-		return "there is no revision to go back to"
-	}
-	return "the host can go back to " + strings.Join(words, ", ")
-}
-
-// confirm keeps the revision that would be undone.
-func (o *overrides) confirm(who string) (Attempt, error) {
-	o.applying.Lock()
-	defer o.applying.Unlock()
-	u := o.waiting()
-	if u == nil {
-		return Attempt{}, admin.Errorf(admin.CodeConflict, "no revision waits to be confirmed").WithHelp("easymicro history shows what became of it")
-	}
-	o.unconfirmed.Store(nil)
-	close(u.done)
-	o.amend(u.revision, func(r *Attempt) { r.RevertAt = time.Time{} })
-	r, _ := o.history.applied(u.revision)
-	o.memory.audit(state.AuditEntry{At: time.Now(), Action: "confirm", Who: who, Revision: r.Number, Hash: r.Hash, Result: r.Result})
-	o.log.Info("revision confirmed", "revision", u.revision, "who", who)
-	return r.Attempt, nil
-}
-
-// waiting returns the revision that is undone unless it is confirmed; nil: none.
-func (o *overrides) waiting() *unconfirmed {
-	if u := o.unconfirmed.Load(); u != nil && u.revision == o.current.Load().revision {
-		return u
-	}
-	return nil
-}
-
-// await goes back to the revision before unless one is confirmed in time.
-func (o *overrides) await(u *unconfirmed) {
-	t := time.NewTimer(time.Until(u.at))
-	defer t.Stop()
-	for wait := judgeEvery; ; wait = min(2*wait, undoAtLeastEvery) {
-		select {
-		case <-u.done:
-			return
-		case <-o.applyCtx.Done():
-			return
-		case <-t.C:
+		e := admin.Errorf(admin.CodeNotFound, "no override is named %q", name)
+		if len(names) == 0 {
+			return nil, e.WithHelp("no override is in force")
 		}
-		var w *unconfirmed
-		o.locked(func(*generation) { w = o.waiting() }) // overrides make further revisions of it
-		if w == nil || w.done != u.done {
-			return
-		}
-		why := fmt.Sprintf("r%d was not confirmed: back to r%d", w.revision, w.before.revision)
-		_, err := o.apply(context.Background(), w.before.set, trigger{
-			source: SourceRollback, why: why, holds: w.held, force: true, reverts: w.revision, confirmed: w.done, back: true,
-		})
-		switch {
-		case err == nil:
-			return
-		case !errors.Is(err, errSuperseded) && !errors.Is(err, ErrDraining):
-			o.log.Error("the revision was not confirmed, but cannot be undone: it is tried again", "revision", w.revision, "error", err)
-		}
-		t.Reset(wait)
+		return nil, e.WithHelp("in force: %s", strings.Join(names, ", "))
 	}
+	r, err := o.change(ctx, trigger{
+		source: admin.SourceOverride, who: who, why: "dropped " + name, back: true, edits: func(l overlay) overlay { return l.without(name) },
+	})
+	return &admin.OverrideResult{Override: *x, Revision: r}, err
 }
 
-// transient returns a warning if a set is lost when the process ends.
-func (o *overrides) transient(next *config.Set, holds *heldFiles) config.Problems {
-	if holds == nil || o.memory != nil {
+// change applies what runs with other overrides. The attempt that it returns has only the warnings that are new.
+func (o *overrides) change(ctx context.Context, from trigger) (Attempt, error) {
+	var r Attempt
+	set, known, u := o.current.Load().set, o.current.Load().warnings, o.toConfirm()
+	if u != nil {
+		from.revertAt = u.at
+	}
+	err := error(new(staleError))
+	for stale := new(staleError); errors.As(err, &stale); set = o.current.Load().set { // autoRollback may act at the same time
+		from.match, from.holds = set.Hash, o.rollbacks.held.Load()
+		r, err = o.apply(ctx, set.Plain(), from)
+	}
+	if err == nil && u != nil && o.toConfirm() == nil { // it was confirmed or undone meanwhile
+		o.amend(r.Number, func(about *Attempt) { about.RevertAt = time.Time{} })
+	}
+	r.Warnings = slices.DeleteFunc(slices.Clone(r.Warnings), func(w config.Problem) bool { return slices.Contains(known, w) }) // of the answer
+	return r, err
+}
+
+// lost returns a warning if overrides end with the process, and nil otherwise.
+func (o *overrides) lost(set *config.Set) config.Problems {
+	if o.memory != nil {
 		return nil
 	}
-	w := next.ProblemAt("host.state", "without host.state in the manifest this ends with the process: the next start applies the files")
+	w := set.ProblemAt("host.state", "without host.state in the manifest, overrides end with the process")
 	w[0].Warning = true
 	return w
 }
 
-// again makes the set of a revision, with the current keys and certificates.
-func (o *overrides) again(entry *historyEntry) (*config.Set, error) {
-	texts, err := o.textsOf(entry)
-	source, ok := o.source.(keptLoader)
-	switch {
-	case err == nil && ok:
-		set, err := source.LoadKept(texts)
-		if err != nil {
-			return nil, err
-		}
-		set.Hash = entry.Hash
-		return set, nil
-	case entry.set != nil:
-		return entry.set, nil
+// applied keeps the overrides of a new generation, and waits for the end of the first. A revision that waits to be confirmed waits on if
+// nothing else changes. The caller holds o.applying.
+func (o *overrides) applied(prev, g *generation) {
+	if u := o.unconfirmed.Load(); u != nil && prev != nil && u.revision == prev.revision && g.set.Plain() == prev.set.Plain() {
+		next := *u
+		next.revision = g.revision
+		o.unconfirmed.Store(&next)
 	}
-	return nil, admin.Errorf(admin.CodeNotFound, "the files of r%d are not known: %v", entry.Number, cmp.Or(err, ErrNoSource))
+	if m := o.memory; m != nil && prev != nil && !slices.Equal(prev.overrides, g.overrides) {
+		_ = m.writer.do(func() error { return m.store.SetOverrides(g.overrides) })
+	}
+	o.awaitEnd(g)
 }
 
-// inPlaceOfFiles returns next and the files that it replaces, or the set of the files and nil if the texts are the same.
-func (o *overrides) inPlaceOfFiles(next *config.Set) (*config.Set, *heldFiles, error) {
-	if o.source == nil {
-		return next, nil, nil
+// awaitEnd waits for the first end of an override. Since the clock may be set, it looks again after a while.
+func (o *overrides) awaitEnd(g *generation) {
+	if at := g.overrides.firstEnd(); !at.IsZero() && !o.draining.Load() {
+		o.endIn(min(time.Until(at), checkEnd))
 	}
-	hash, err := o.hash()
+}
+
+func (o *overrides) endIn(d time.Duration) {
+	if o.timer != nil {
+		o.timer.Stop()
+	}
+	o.timer = time.AfterFunc(max(d, 0), o.end)
+}
+
+// end takes overrides out of force whose time is over.
+func (o *overrides) end() {
+	o.reloading.Lock()
+	defer o.reloading.Unlock()
+	ended := o.current.Load().overrides.names(time.Now())
+	if ended == "" {
+		o.locked(o.awaitEnd)
+		return
+	}
+	_, err := o.change(context.Background(), trigger{
+		source: admin.SourceExpiry, why: "ended: " + ended, back: true, edits: func(l overlay) overlay { return l },
+	})
+	if err == nil || errors.Is(err, ErrDraining) {
+		return
+	}
+	o.log.Error("an override has ended, but cannot be taken out of force: the host tries again", "override", ended, "error", err)
+	o.locked(func(*generation) { o.endIn(retryEnd) })
+}
+
+// describe completes an override as the request asks.
+func (o *overrides) describe(x *admin.Override, q *admin.OverrideRequest) error {
+	set := o.current.Load().set.Plain()
+	switch q.Action {
+	case admin.ActionOverride:
+		if set.Rule(q.Rule) == nil {
+			var names []string
+			for n := range set.Rules {
+				names = append(names, set.Rules[n].Name)
+			}
+			e := admin.Errorf(admin.CodeNotFound, "no rule is named %q", q.Rule)
+			if meant := config.Suggest(q.Rule, names); meant != "" {
+				return e.WithHelp("did you mean %s?", meant)
+			}
+			return e.WithHelp("easymicro config shows the rules")
+		}
+		x.Name, x.Target, x.Field, x.Value = overrideName(q.Rule, q.Field), q.Rule, q.Field, q.Value
+		x.Text = fmt.Sprintf("sets %s of %s to %s", q.Field, q.Rule, q.Value)
+		return nil
+	case admin.ActionBreaker:
+		return breakers{o.current.Load()}.hold(x, q)
+	case admin.ActionBypass:
+		kind := config.Kind(q.Kind)
+		switch {
+		case kind == config.KindAccess:
+			return admin.Errorf(admin.CodeBadRequest, "access cannot be bypassed").WithHelp("it decides who may call")
+		case !slices.Contains(config.Kinds(), kind):
+			e := admin.Errorf(admin.CodeBadRequest, "unknown kind of rule %q", q.Kind)
+			if meant := config.Suggest(q.Kind, config.Bypassable()); meant != "" {
+				return e.WithHelp("did you mean %s?", meant)
+			}
+			return e.WithHelp("known: %s", strings.Join(config.Bypassable(), ", "))
+		}
+		x.Name, x.Kind, x.Text = overrideName(q.Action, q.Kind), q.Kind, "takes "+q.Kind+" of all rules out of force"
+		return nil
+	}
+	err := o.describeRule(x, q)
+	if own := set.Rule(x.Name); err == nil && own != nil {
+		return admin.Errorf(admin.CodeConflict, "%s has a rule of the name %s", own.Position(""), x.Name).
+			WithHelp("change that rule, or its values by easymicro override %s FIELD=VALUE", x.Name)
+	}
+	return err
+}
+
+// describeRule completes a limit or a block.
+func (o *overrides) describeRule(x *admin.Override, q *admin.OverrideRequest) error {
+	service, method, err := o.methodsOf(q.Method)
 	if err != nil {
-		return nil, nil, err
+		return err
 	}
-	h := &heldFiles{hash: hash}
-	if p, ok := o.source.(peeker); ok {
-		if files, err := p.Peek(o.applyCtx); err == nil && files.Fallback == "" {
-			h.hash, h.set = files.Hash, files
+	match, who, calls := "service: "+quoted(service), "all", "calls"
+	if method != "" && method != "*" {
+		match += ", method: " + quoted(method)
+	}
+	if q.Caller != "" {
+		match, who, calls = match+", caller: "+quoted(q.Caller), q.Caller, calls+" of "+q.Caller
+	}
+	if q.Peer != "" {
+		if !isPeer(q.Peer) {
+			return admin.Errorf(admin.CodeBadRequest, "peer: cannot read %q", q.Peer).WithHelp("want an IP address or a network such as 10.0.0.0/8")
 		}
+		match, who, calls = match+", peer: "+quoted(q.Peer), strings.TrimPrefix(who+"."+q.Peer, "all."), calls+" from "+q.Peer
 	}
-	if h.set != nil && slices.Equal(h.set.Files, next.Files) {
-		return h.set, nil, nil
+	called := strings.TrimPrefix(q.Method, "/")
+	if every, ok := strings.CutSuffix(called, "*"); ok && (every == "" || method == "*") {
+		called = every + "all"
 	}
-	h.why = behind(h, next) + ". Save what runs there too; easymicro reload --force goes back to the files"
-	return next, h, nil
-}
-
-// withFiles makes the set of a request: what runs, with the files of the request in place of those of the same name.
-func (o *overrides) withFiles(q *admin.ApplyRequest) (*config.Set, *heldFiles, error) {
-	running := o.current.Load().set
-	source, ok := o.source.(keptLoader)
-	texts := running.TextsByPath()
-	switch {
-	case !ok || len(texts) == 0:
-		return nil, nil, ErrNoSource
-	case running.Fallback != "":
-		return nil, nil, fmt.Errorf("the %s runs in place of the files, and cannot be changed: fix the files first", running.Fallback)
-	}
-	a := arrangement{name: running.Files[0].Path, manifest: running.Manifest, texts: texts, others: running.PolicyFiles()}
-	if err := a.place(q.Files); err != nil {
-		return nil, nil, err
-	}
-	if q.Prune {
-		for _, other := range a.others {
-			delete(texts, other)
-		}
-	}
-	next, err := source.LoadKept(texts)
-	if err != nil {
-		return nil, nil, err
-	}
-	return o.inPlaceOfFiles(next)
-}
-
-// arrangement places files among those of a set.
-type arrangement struct {
-	name     string // of the manifest
-	manifest *config.Manifest
-	texts    map[string][]byte // by path as shown
-	others   []string          // policy files that have not been replaced
-}
-
-func (a *arrangement) place(list []admin.ApplyFile) error {
-	if len(list) == 0 {
-		return admin.Errorf(admin.CodeBadRequest, "no files to apply")
-	}
-	before, total := slices.Clone(a.others), 0
-	placed := make(map[string]string)
-	for _, f := range list {
-		at, err := a.pathOf(before, f.Path)
+	x.Name = overrideName(q.Action, who, called)
+	does := `access: {deny: [{caller: "*"}]}`
+	x.Text = "refuses " + calls + " to " + q.Method
+	if q.Action == admin.ActionLimit {
+		limit, err := limitOf(q.Rate)
 		if err != nil {
 			return err
 		}
-		if other, ok := placed[at]; ok {
-			return admin.Errorf(admin.CodeBadRequest, "%s and %s are both %s of the host", other, f.Path, at)
+		rate := q.Rate
+		if !strings.Contains(rate, "/") {
+			rate += "/s"
 		}
-		if len(f.Text) > config.MaxFileBytes {
-			return config.Problems{{File: f.Path, Line: 1, Column: 1, Message: fmt.Sprintf("is too large: the limit is %d MiB", config.MaxFileBytes>>20)}}
-		}
-		placed[at], a.texts[at] = f.Path, []byte(f.Text)
-		a.others = slices.DeleteFunc(a.others, func(path string) bool { return path == at })
+		does, x.Text = limit, "limits "+calls+" to "+q.Method+" to "+rate
 	}
-	for text := range maps.Values(a.texts) {
-		total += len(text)
-	}
-	if total > load.MaxSetBytes {
-		return admin.Errorf(admin.CodeRejected, "the set has more than %d MiB", load.MaxSetBytes>>20)
-	}
+	x.Rule = fmt.Sprintf("{name: %s, match: {%s}, %s}", quoted(x.Name), match, does)
 	return nil
 }
 
-// pathOf returns the path as shown of the policy file that a file replaces or, if it is new, its own.
-func (a *arrangement) pathOf(known []string, name string) (string, error) {
-	name = path.Clean(strings.ReplaceAll(name, `\`, "/"))
-	if slices.Contains(known, name) {
-		return name, nil
-	}
-	base := path.Base(name)
-	same := slices.DeleteFunc(slices.Clone(known), func(other string) bool { return path.Base(other) != base })
+// methodsOf splits the name or the pattern of methods, some of which must be known. Rules have the names of services, not their aliases.
+func (o *overrides) methodsOf(name string) (service, method string, err error) {
+	g := o.current.Load()
+	service, method, ok := admin.SplitMethod(name)
 	switch {
-	case len(same) == 1:
-		return same[0], nil
-	case base == a.name:
-		return "", admin.Errorf(admin.CodeBadRequest, "%s is the manifest of the host", base).WithHelp("apply takes policy files: edit the manifest")
-	case len(same) > 1:
-		return "", admin.Errorf(admin.CodeBadRequest, "%s is the name of several policy files", base).
-			WithHelp("name one by its path from the manifest: %s", strings.Join(same, ", "))
-	}
-	patterns := a.manifest.Policies.Files
-	if at := load.NewFile(patterns, base); at != "" {
-		return at, nil
-	}
-	e := admin.Errorf(admin.CodeBadRequest, "%s would not be a policy file of the host", base)
-	if len(patterns) == 0 {
-		return "", e.WithHelp("policies.files of its manifest is empty: add a pattern such as policies.d/*.yaml")
-	}
-	return "", e.WithHelp("a new one must match policies.files of its manifest: %s; its policy files: %s",
-		strings.Join(patterns, ", "), cmp.Or(strings.Join(known, ", "), "none"))
-}
-
-// behind describes how files differ from the set that replaces them.
-func behind(h *heldFiles, next *config.Set) string {
-	if h.set == nil {
-		return "the files are now behind: they are not valid"
-	}
-	return behindText(next.Files, h.set.Files)
-}
-
-func behindText(running, files []config.File) string {
-	var differ []string
-	for _, f := range slices.Concat(running, files) {
-		if (!slices.Contains(running, f) || !slices.Contains(files, f)) && !slices.Contains(differ, f.Path) {
-			differ = append(differ, f.Path)
+	case name == "*":
+		return "*", "", nil
+	case !ok:
+		return "", "", admin.Errorf(admin.CodeBadRequest, "%q is not a method", name).WithHelp("want SERVICE.METHOD, SERVICE.* or *")
+	case !strings.Contains(name, "*"):
+		x, err := view.Explain(g.view(), admin.ExplainQuery{Service: service, Method: method})
+		if err != nil {
+			return "", "", err
 		}
+		if x.Upstream != "" {
+			return "", "", admin.Errorf(admin.CodeBadRequest, "%s is an upstream, and limit and block are for calls that come in", x.Upstream).
+				WithHelp("easymicro breaker open keeps calls from it")
+		}
+		return x.Service, x.Method, nil
 	}
-	return "the files are now behind: " + strings.Join(differ, ", ")
+	if s, ok := g.routes.Service(service); ok {
+		service = s.Config.Name
+	}
+	if matchesAny(&g.routes, service, method) {
+		return service, method, nil
+	}
+	e := admin.Errorf(admin.CodeNotFound, "no method matches %s", name)
+	if meant := config.Suggest(service, g.routes.Callable()); meant != "" && meant != service {
+		return "", "", e.WithHelp("did you mean %s.%s?", meant, method)
+	}
+	return "", "", e.WithHelp("services: %s", few(g.routes.Callable(), "none"))
+}
+
+// matchesAny reports whether a pattern of services and one of methods match a method of this host, or a service of another host, whose
+// methods are not known.
+func matchesAny(t *route.Table, service, method string) bool {
+	return slices.ContainsFunc(t.Targets(), func(m policies.Target) bool {
+		return wildcard.Match(service, m.Service) && wildcard.Match(method, m.Method)
+	}) || slices.ContainsFunc(t.Remote.All(), func(name string) bool { return wildcard.Match(service, name) })
+}
+
+// limitOf returns the rate limit for a rate such as 5/s. It lets the calls of one second through at once.
+func limitOf(text string) (string, error) {
+	amount, unit, _ := strings.Cut(text, "/")
+	rate, err := strconv.ParseFloat(amount, 64)
+	per, known := map[string]time.Duration{"": time.Second, "s": time.Second, "m": time.Minute, "h": time.Hour, "d": 24 * time.Hour}[unit]
+	if !known {
+		per, _ = time.ParseDuration(unit)
+	}
+	burst := max(1, math.Ceil(rate*float64(time.Second)/float64(per)))
+	if err != nil || !(rate > 0) || math.IsInf(burst, 0) || per <= 0 {
+		e := admin.Errorf(admin.CodeBadRequest, "rate: cannot read %q", text)
+		return "", e.WithHelp("want calls and a time, such as 5/s, 300/m or 1/10s; to refuse all calls, use block")
+	}
+	return fmt.Sprintf("rateLimit: {rate: %v, per: %s, burst: %.0f}", rate, per, burst), nil
+}
+
+func isPeer(text string) bool {
+	_, errAddr := netip.ParseAddr(text)
+	_, errPrefix := netip.ParsePrefix(text)
+	return errAddr == nil || errPrefix == nil
+}
+
+// quoted returns a string in YAML.
+func quoted(text string) string { return strconv.Quote(strings.ReplaceAll(text, "${", "$${")) }
+
+var notInNames = regexp.MustCompile(`[^A-Za-z0-9._-]+`)
+
+// overrideName joins words to the name of a rule. Different words give different names.
+func overrideName(words ...string) string {
+	const longest = 64
+	plain := strings.Join(words, ".")
+	name := notInNames.ReplaceAllString(plain, "-")
+	if name != plain || len(name) > longest {
+		sum := sha256.Sum256([]byte(plain))
+		name = name[:min(len(name), longest-9)] + "-" + hex.EncodeToString(sum[:4])
+	}
+	return name
 }

@@ -1,456 +1,203 @@
 package host_test
 
 import (
-	"cmp"
-	"errors"
-	"fmt"
 	"net/http"
-	"path/filepath"
 	"slices"
 	"strings"
 	"testing"
+	"testing/synctest"
 	"time"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
+	"github.com/easymicro/easymicro/registry"
 )
 
-const overridable = `
-host: {state: {dir: state}}
-services: [{name: Arith, handler: test.arith}]
-policies: {files: [a/*.yaml, b/*.yaml, one.yaml], allowEmpty: true, widening: refuse, autoRollback: off, watch: {debounce: 20ms, poll: 1h}}
-`
-
-// rulesOf is a policy file with a rule for each name; name=2s has another queueTimeout.
-func rulesOf(names ...string) string {
-	var b strings.Builder
-	b.WriteString("rules:\n")
-	for _, name := range names {
-		name, timeout, _ := strings.Cut(name, "=")
-		fmt.Fprintf(&b, "  - {name: %s, match: {service: Arith}, concurrency: {max: 9, queue: 1, queueTimeout: %s}}\n", name, cmp.Or(timeout, "1s"))
-	}
-	return b.String()
-}
-
-func startOverridable(t *testing.T, manifest string, files map[string]string) (h *hosttest.Host, restart func() *hosttest.Host) {
-	p := newPlant(t)
-	o := hosttest.Options{Registry: p.reg, Files: files}
-	h = hosttest.Start(t, manifest, o)
-	return h, func() *hosttest.Host {
-		h.Stop()
-		h = hosttest.StartFile(t, filepath.Join(h.Dir, "easymicro.yaml"), o)
-		return h
-	}
-}
-
-func apply(t *testing.T, h *hosttest.Host, q admin.ApplyRequest) *admin.Attempt {
+// put puts an override in force for an hour.
+func put(t *testing.T, h *hosttest.Host, q admin.OverrideRequest) {
 	t.Helper()
-	r, err := h.Admin.Apply(t.Context(), q)
-	if err != nil {
-		t.Fatalf("apply %v: %v", q, err)
-	}
-	return r
-}
-
-func file(path string, rules ...string) admin.ApplyFile {
-	return admin.ApplyFile{Path: path, Text: rulesOf(rules...)}
-}
-
-// answer returns the error of the admin API.
-func answer(t *testing.T, err error) *admin.Error {
-	t.Helper()
-	e, ok := errors.AsType[*admin.Error](err)
-	if !ok {
-		t.Fatalf("%v is no error of the API", err)
-	}
-	return e
-}
-
-func TestWhereAppliedFilesGo(t *testing.T) {
-	files := map[string]string{"a/x.yaml": rulesOf("ax"), "b/x.yaml": rulesOf("bx"), "a/y.yaml": rulesOf("ay"), "one.yaml": rulesOf("one")}
-	for _, c := range []struct {
-		name  string
-		files []admin.ApplyFile
-		prune bool
-		rules string // in order; empty: it is refused
-		fails string
-	}{
-		{"the only one of its name", []admin.ApplyFile{file("/tmp/y.yaml", "new")}, false, "new ax bx one", ""},
-		{"one of several by its path", []admin.ApplyFile{file("b/x.yaml", "new")}, false, "ay ax new one", ""},
-		{"two of a name", []admin.ApplyFile{file("x.yaml", "new")}, false, "", "x.yaml is the name of several policy files (name one by its path from the manifest: a/x.yaml, b/x.yaml)"},
-		{"a new one, by the first pattern", []admin.ApplyFile{file("z.yaml", "new")}, false, "ay ax bx new one", ""},
-		{"one that no pattern matches", []admin.ApplyFile{file("z.yml", "new")}, false, "", "z.yml would not be a policy file of the host"},
-		{"a name that editors leave", []admin.ApplyFile{file(".z.yaml", "new")}, false, "", ".z.yaml would not be a policy file of the host"},
-		{"the manifest", []admin.ApplyFile{file("easymicro.yaml", "new")}, false, "", "easymicro.yaml is the manifest of the host"},
-		{"pruned", []admin.ApplyFile{file("y.yaml", "new")}, true, "new", ""},
-		{"twice the same", []admin.ApplyFile{file("y.yaml", "new"), file("./a/y.yaml", "new")}, false, "", "y.yaml and ./a/y.yaml are both a/y.yaml of the host"},
-		{"none", nil, false, "", "no files to apply"},
-		{"too large", []admin.ApplyFile{{Path: "y.yaml", Text: strings.Repeat("#", 2<<20)}}, false, "", "the files were not applied, r1 keeps running"},
-		{"empty", []admin.ApplyFile{{Path: "y.yaml"}}, false, "", "the files were not applied, r1 keeps running"},
-		{"a rule twice", []admin.ApplyFile{file("y.yaml", "one")}, false, "", "the files were not applied, r1 keeps running"},
-	} {
-		t.Run(c.name, func(t *testing.T) {
-			t.Parallel()
-			h, _ := startOverridable(t, overridable, files)
-			q := admin.ApplyRequest{Files: c.files, Prune: c.prune}
-			_, planErr := h.Admin.Plan(t.Context(), q)
-			r, err := h.Admin.Apply(t.Context(), q)
-			if c.fails != "" {
-				if e := answer(t, err); !strings.Contains(e.Error(), c.fails) || planErr == nil || answer(t, planErr).Detail != e.Detail {
-					t.Errorf("%v\nplan %v\nwant %s", e, planErr, c.fails)
-				}
-				return
-			}
-			must(t, errors.Join(err, planErr))
-			got, want := ruleNames(h), strings.Fields(c.rules)
-			slices.Sort(got)
-			slices.Sort(want)
-			if !slices.Equal(got, want) || r.Source != host.SourceApply || r.Pinned == "" {
-				t.Errorf("rules %q, r%d by %s pinned to %q", got, r.Number, r.Source, r.Pinned)
-			}
-		})
-	}
-}
-
-func TestWhatWasAppliedStaysUntilTheFilesChange(t *testing.T) {
-	h, restart := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax"), "a/y.yaml": rulesOf("ay")})
-	r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "ax=2s", "new")}, Message: "ticket 4711"})
-	if r.Number != 2 || r.Why != "ticket 4711" || r.Who != "127.0.0.1" || slices.ContainsFunc(r.Warnings, isAboutState) {
-		t.Errorf("%+v", r)
-	}
-	h.Revision()
-	again, err := h.Host.Reload(t.Context(), host.SourceAdmin, "")
-	if err != nil || again.Result != host.ResultHeld || !strings.Contains(again.Why, "the files are now behind: a/x.yaml. Save") {
-		t.Errorf("%s %q, %v", again.Result, again.Why, err)
-	}
-	for range 2 {
-		h = restart()
-		s := status(t, h).Policies
-		if got := ruleNames(h); !slices.Equal(got, []string{"ax", "new", "ay"}) || s.InSync || !strings.Contains(s.Held, "the files are now behind: a/x.yaml") || s.Pinned == "" {
-			t.Errorf("after a restart: %q %+v", got, s)
-		}
-	}
-	h.Write("a/y.yaml", rulesOf("ay=3s"))
-	edit := h.Revision()
-	var told []string
-	for _, w := range edit.Warnings {
-		told = append(told, w.Message)
-	}
-	if text := strings.Join(told, "\n"); edit.Result != host.ResultApplied || strings.Count(text, "the files replace what r4 by start put in force: ") != 2 ||
-		!strings.Contains(text, "rule new removed") || !strings.Contains(text, "ax: concurrency.queueTimeout 2s → 1s") || strings.Contains(text, "ay") {
-		t.Errorf("%s\n%s", edit.Result, text)
-	}
-	if s := status(t, h).Policies; !s.InSync || s.Held != "" || s.Pinned != "" {
-		t.Errorf("%+v", s)
-	}
-	// The same again, and back by force.
-	apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "other")}})
-	forced, err := h.Admin.Reload(t.Context(), true)
-	if err != nil || forced.Result != host.ResultApplied || !slices.Equal(ruleNames(h), []string{"ax", "ay"}) || !status(t, h).Policies.InSync {
-		t.Errorf("%+v, %v: %q", forced, err, ruleNames(h))
-	}
-	// What was applied and is then saved is an edit without effect, and in sync.
-	apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "other")}})
-	for h.Revision().Source != host.SourceApply { //nolint:revive // it skips those above
-	}
-	h.Write("a/x.yaml", rulesOf("other"))
-	for {
-		if r := h.Revision(); r.Source == host.SourceFile {
-			if len(r.Changes) != 0 || len(r.Warnings) != 0 || !status(t, h).Policies.InSync {
-				t.Errorf("%+v", r)
-			}
-			break
-		}
-	}
-}
-
-func TestAPlanIsFencedByWhatRuns(t *testing.T) {
-	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-	q := admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}}
-	d, err := h.Admin.Plan(t.Context(), q)
+	q.For = admin.Seconds(time.Hour)
+	_, err := h.Admin.Override(t.Context(), q)
 	must(t, err)
-	h.Write("a/x.yaml", rulesOf("ax=2s"))
-	h.Revision()
-	q.IfMatch = d.Hash
-	for name, ask := range map[string]func() error{
-		"plan":  func() error { _, err := h.Admin.Plan(t.Context(), q); return err },
-		"apply": func() error { _, err := h.Admin.Apply(t.Context(), q); return err },
-		"rollback": func() error {
-			_, err := h.Admin.Rollback(t.Context(), admin.RollbackRequest{Revision: 1, IfMatch: d.Hash})
-			return err
-		},
-	} {
-		if e := answer(t, ask()); e.Status != http.StatusPreconditionFailed || e.Detail != "the plan is stale: made for r1; r2, by file, is running" {
-			t.Errorf("%s: %d %v", name, e.Status, e)
-		}
-	}
-	if list, _ := h.Admin.Revisions(t.Context()); len(list) != 2 {
-		t.Errorf("%d attempts", len(list))
-	}
-	q.IfMatch = status(t, h).Policies.Running.Hash
-	if r := apply(t, h, q); r.Number != 3 {
-		t.Errorf("%+v", r)
-	}
 }
 
-func TestRollbackPutsARevisionBack(t *testing.T) {
-	for _, state := range []bool{true, false} {
-		t.Run(fmt.Sprintf("state %t", state), func(t *testing.T) {
-			manifest := overridable
-			if !state {
-				manifest = strings.Replace(manifest, "host: {state: {dir: state}}", "", 1)
-			}
-			h, restart := startOverridable(t, manifest, map[string]string{"a/x.yaml": rulesOf("ax"), "a/y.yaml": rulesOf("ay")})
-			h.Write("a/x.yaml", rulesOf("new"))
-			h.Revision()
-			h.Write("a/x.yaml", "rules: [")
-			h.Revision()
-			h.Write("a/x.yaml", rulesOf("third"))
-			h.Revision()
-			if state {
-				h = restart()
-			}
-			last := status(t, h).Policies.Running.Revision
-			r, err := h.Admin.Rollback(t.Context(), admin.RollbackRequest{Revision: 1})
-			must(t, err)
-			if r.Number != last+1 || r.Source != host.SourceRollback || r.Why != "back to r1; the files are now behind: a/x.yaml" || r.Pinned == "" ||
-				!slices.Equal(ruleNames(h), []string{"ax", "ay"}) {
-				t.Errorf("%+v", r)
-			}
-			if warned := slices.ContainsFunc(r.Warnings.Warnings(), isAboutState); warned == state {
-				t.Errorf("%v", r.Warnings)
-			}
-			// On it, another can be applied: its texts are known.
-			apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("y.yaml", "yy")}})
-			if got := ruleNames(h); !slices.Equal(got, []string{"ax", "yy"}) {
-				t.Errorf("%q", got)
-			}
-			_, err = h.Admin.Rollback(t.Context(), admin.RollbackRequest{Revision: 99})
-			if e := answer(t, err); e.Status != http.StatusNotFound || !strings.Contains(e.Help, "r2, r1") {
-				t.Errorf("%v", e)
-			}
-			if got := status(t, h).Policies; !strings.HasPrefix(got.Held, "the files are now behind: a/x.yaml, a/y.yaml") {
-				t.Errorf("%q", got.Held)
-			}
-		})
-	}
+func dropOverride(t *testing.T, h *hosttest.Host, name string) {
+	t.Helper()
+	_, err := h.Admin.DropOverride(t.Context(), name)
+	must(t, err)
 }
 
-func isAboutState(p config.Problem) bool { return p.Path == "host.state" }
+var blocked = admin.OverrideRequest{Action: admin.ActionBlock, Method: "Arith.Mul", Caller: "web"}
 
-func TestWhatIsNotConfirmedIsUndone(t *testing.T) {
-	t.Run("at the second try", func(t *testing.T) {
-		h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(2 * time.Second)})
-		host.FailOnce(h.Host, errors.New("a port is taken"))
-		h.Revision()
-		if r := h.Revision(); r.Result != host.ResultRejected || r.Error != "a port is taken" {
-			t.Fatalf("%+v", r)
-		}
-		if r := h.Revision(); r.Result != host.ResultApplied || r.Why != "r2 was not confirmed: back to r1" || !slices.Equal(ruleNames(h), []string{"ax"}) {
-			t.Errorf("%+v", r)
-		}
-	})
-	t.Run("in time", func(t *testing.T) {
-		h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-		r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(100 * time.Millisecond)})
-		if s := status(t, h).Policies; r.RevertAt.IsZero() || !s.RevertAt.Equal(r.RevertAt) && s.Running.Revision == 2 {
-			t.Errorf("%v %v", r.RevertAt, s.RevertAt)
-		}
-		h.Revision()
-		back := h.Revision()
-		if back.Number != 3 || back.Source != host.SourceRollback || back.Why != "r2 was not confirmed: back to r1" || back.Pinned != "" {
-			t.Errorf("%+v", back)
-		}
-		if s := status(t, h).Policies; !s.InSync || !s.RevertAt.IsZero() || !slices.Equal(ruleNames(h), []string{"ax"}) {
-			t.Errorf("%+v %q", s, ruleNames(h))
-		}
-	})
-	t.Run("over an edit that nobody may make", func(t *testing.T) { // going back is not judged
-		h, _ := startOverridable(t, overridable+"auth: {identify: [token], tokens: {file: t.yaml}}\n", map[string]string{"a/x.yaml": rulesOf("ax"), "t.yaml": "[]\n"})
-		text := rulesOf("ax") + "  - {name: closed, match: {service: Arith}, access: {allow: [{caller: web}]}}\n"
-		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{{Path: "x.yaml", Text: text}}, RevertAfter: admin.Seconds(50 * time.Millisecond)})
-		h.Revision()
-		if back := h.Revision(); back.Result != host.ResultApplied || back.Source != host.SourceRollback {
-			t.Errorf("%+v", back)
-		}
-	})
-	t.Run("to what was applied before", func(t *testing.T) {
-		h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-		first := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "first")}})
-		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "second")}, RevertAfter: admin.Seconds(50 * time.Millisecond)})
-		h.Revision()
-		h.Revision()
-		if back := h.Revision(); back.Pinned != first.Pinned || !slices.Equal(ruleNames(h), []string{"first"}) || status(t, h).Policies.InSync {
-			t.Errorf("%+v", back)
-		}
-	})
-	t.Run("by a restart", func(t *testing.T) {
-		h, restart := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "first")}})
-		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "second")}, RevertAfter: admin.Seconds(time.Hour)})
-		h = restart()
-		if got, s := ruleNames(h), status(t, h).Policies; !slices.Equal(got, []string{"first"}) || s.Running.Why != "r3 was not confirmed: r2 runs again" || s.InSync {
-			t.Errorf("%q %+v", got, s)
-		}
-		h = restart()
-		if got := ruleNames(h); !slices.Equal(got, []string{"first"}) {
-			t.Errorf("%q", got)
-		}
-	})
-	t.Run("to the files by a restart", func(t *testing.T) {
-		h, restart := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "first")}, RevertAfter: admin.Seconds(time.Hour)})
-		h = restart()
-		if got, s := ruleNames(h), status(t, h).Policies; !slices.Equal(got, []string{"ax"}) || !s.InSync {
-			t.Errorf("%q %+v", got, s)
-		}
-	})
-	t.Run("but stays once confirmed", func(t *testing.T) {
-		h, restart := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "first")}, RevertAfter: admin.Seconds(time.Hour)})
-		_, err := h.Admin.Apply(t.Context(), admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "second")}})
-		if e := answer(t, err); e.Status != http.StatusConflict || !strings.Contains(e.Help, "easymicro rollback r1 goes back now") {
-			t.Errorf("%v", e)
-		}
-		r, err := h.Admin.Confirm(t.Context())
-		if err != nil || r.Number != 2 || !r.RevertAt.IsZero() {
-			t.Errorf("%+v %v", r, err)
-		}
-		_, err = h.Admin.Confirm(t.Context())
-		if e := answer(t, err); e.Status != http.StatusConflict {
-			t.Errorf("%v", e)
-		}
-		h = restart()
-		if got := ruleNames(h); !slices.Equal(got, []string{"first"}) {
-			t.Errorf("%q", got)
-		}
-	})
-	t.Run("unless an edit has replaced it", func(t *testing.T) {
-		h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "first")}, RevertAfter: admin.Seconds(time.Hour)})
-		h.Write("a/x.yaml", rulesOf("edited"))
-		h.Revision()
-		h.Revision()
-		_, err := h.Admin.Confirm(t.Context())
-		if e := answer(t, err); e.Status != http.StatusConflict || !status(t, h).Policies.RevertAt.IsZero() {
-			t.Errorf("%v", e)
-		}
-	})
-}
+const blocks = "block.web.Arith.Mul" // the name of blocked
 
-func TestWhatIsRefusedChangesNothing(t *testing.T) {
-	closed := "rules: [{name: closed, match: {service: Arith}, access: {deny: [{caller: anonymous}]}}]\n"
-	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": closed})
-	q := admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "open")}}
-	_, err := h.Admin.Apply(t.Context(), q)
-	e := answer(t, err)
-	if text := e.Problems.Error(); e.Code != admin.CodeRejected || !strings.Contains(text, "wider: anonymous may now call Arith.") || !strings.Contains(text, "or by easymicro apply --allow-wider") {
-		t.Errorf("%v %s", e, text)
-	}
-	if s := status(t, h).Policies; !s.InSync || s.Running.Revision != 1 || s.LastAttempt.Result != host.ResultApplied {
-		t.Errorf("%+v", s)
-	}
-	if list, _ := h.Admin.Revisions(t.Context()); len(list) != 2 || list[0].Result != host.ResultRejected || list[0].Who == "" {
-		t.Errorf("%+v", list)
-	}
-	q.AllowWider = true
-	if r := apply(t, h, q); !slices.ContainsFunc(r.Warnings, func(p config.Problem) bool { return strings.HasPrefix(p.Message, "wider: ") }) {
-		t.Errorf("%+v", r.Warnings)
-	}
-}
-
-func TestAnAppliedEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
-	h := edited(t, guardedManifest, map[string]string{policyFile: rule(10000)})
-	f := startFlow(t, h, 2, "Mul")
-	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
-	r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{{Path: filepath.Base(policyFile), Text: rule(1)}}, Force: true})
-	h.Revision()
-	back := h.Revision()
-	if back.Source != host.SourceAutoRollback || !strings.HasPrefix(back.Why, fmt.Sprintf("r%d rolled back: ", r.Number)) || back.Pinned != "" {
-		t.Errorf("%+v", back)
-	}
-	if strings.Contains(back.Why, "reload --force") || !strings.Contains(back.Why, "To keep it: autoRollback: off in arith-mul") {
-		t.Errorf("a way out that does not keep it: %s", back.Why)
-	}
-	if undone, err := h.Admin.Revision(t.Context(), r.Number); err != nil || undone.Result != host.ResultRolledBack {
-		t.Errorf("%+v %v", undone, err)
-	}
-	_, err := h.Admin.Rollback(t.Context(), admin.RollbackRequest{Revision: r.Number})
-	if e := answer(t, err); e.Status != http.StatusNotFound {
-		t.Errorf("a revision that was undone: %v", e)
-	}
-	// The files are what runs.
-	if s := status(t, h).Policies; !s.InSync || s.Held != "" {
-		t.Errorf("%+v", s)
-	}
-}
-
-// A rejected command says nothing about the files, and an accepted one does not put them right.
-func TestTheGaugeOfTheLastReloadIsAboutTheFiles(t *testing.T) {
-	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-	wants := func(when, value string) {
-		t.Helper()
-		if text := metricsOf(t, h); !strings.Contains(text, "\neasymicro_config_last_reload_successful "+value+"\n") {
-			t.Errorf("%s: it is not %s", when, value)
-		}
-	}
-	wants("at the start", "1")
-	_, err := h.Admin.Apply(t.Context(), admin.ApplyRequest{Files: []admin.ApplyFile{{Path: "x.yaml", Text: "rules: [{name: a\n"}}})
-	_ = answer(t, err)
-	wants("after a rejected apply", "1")
-	h.Write("a/x.yaml", "rules: [{name: a\n")
-	for h.Revision().Source != host.SourceFile { //nolint:revive // it skips the command
-	}
-	wants("after a rejected edit", "0")
-	apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}})
-	wants("after an apply in place of invalid files", "0")
-	h.Write("a/x.yaml", rulesOf("ax=2s"))
-	for h.Revision().Source != host.SourceFile { //nolint:revive // it skips the command
-	}
-	wants("once the files are valid", "1")
-}
-
-// A disk that hangs holds up no edit. What is not on disk is told, and is written once the disk answers.
-func TestAStateDirectoryThatHangsHoldsUpNoEdit(t *testing.T) {
+// Overrides make further revisions of one that waits to be confirmed.
+func TestWhatIsNotConfirmedIsUndoneUnderOverrides(t *testing.T) {
 	h, restart := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-	release := host.HoldState(h.Host)
-	t.Cleanup(release)
-	r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}})
-	if !strings.Contains(r.Warnings.Error(), "host.state.dir: r2 is not on disk: a start may forget it: the file system does not answer") {
-		t.Errorf("warnings %v", r.Warnings)
+	apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(2 * time.Second)})
+	put(t, h, blocked)
+	for r := h.Revision(); r.Source != host.SourceRollback; r = h.Revision() { //nolint:revive // the others come first
 	}
-	h.Write("a/x.yaml", rulesOf("saved"))
-	for h.Revision().Source != host.SourceFile { //nolint:revive // it skips the command
+	if names := ruleNames(h); !slices.Equal(names, []string{"ax", blocks}) {
+		t.Errorf("%q", names)
 	}
-	if got := ruleNames(h); !slices.Equal(got, []string{"saved"}) {
-		t.Errorf("rules %q", got)
-	}
-	if s := status(t, h); !slices.ContainsFunc(s.Warnings, func(w config.Problem) bool {
-		return strings.Contains(w.Message, "cannot be written: the file system does not answer")
-	}) {
-		t.Errorf("warnings %v", s.Warnings)
-	}
-	if text := metricsOf(t, h); strings.Contains(text, "easymicro_state_write_failures_total 0\n") {
-		t.Error("it is not counted")
-	}
-	release()
-	eventually(t, "the end of the warning", func() bool {
-		return !slices.ContainsFunc(status(t, h).Warnings, func(w config.Problem) bool { return w.Path == "host.state.dir" })
-	})
-	if r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "last")}}); strings.Contains(r.Warnings.Error(), "on disk") {
-		t.Errorf("warnings %v", r.Warnings)
-	}
-	h = restart()
-	list, err := h.Admin.Revisions(t.Context())
+	apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(time.Hour)})
+	dropOverride(t, h, blocks)
+	_, err := h.Admin.Confirm(t.Context())
 	must(t, err)
-	var got []string
-	for i := range list {
-		got = append(got, list[i].Source)
+	h = restart()
+	if names := ruleNames(h); !slices.Equal(names, []string{"new"}) {
+		t.Errorf("%q", names)
 	}
-	if want := []string{"start", "apply", "file", "apply", "start"}; !slices.Equal(got, want) || list[0].Number != 5 {
-		t.Errorf("%q, the last is r%d", got, list[0].Number)
+}
+
+func TestOverridesSayNothingAboutTheFiles(t *testing.T) {
+	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
+	_, err := h.Admin.Override(t.Context(), admin.OverrideRequest{
+		Action: admin.ActionOverride, Rule: "ax", Field: "concurrency.max", Value: "-1", For: admin.Seconds(time.Hour),
+	})
+	if e := answer(t, err); len(e.Problems) == 0 {
+		t.Errorf("%v", e)
+	}
+	if s := status(t, h).Policies; !s.InSync || s.LastAttempt.Result == host.ResultRejected {
+		t.Errorf("after an override that is not valid: %+v", s)
+	}
+	h.Write("a/x.yaml", "rules: [{")
+	awaitThat(t, "a rejected edit", func() bool { return status(t, h).Policies.LastAttempt.Source == host.SourceFile })
+	put(t, h, blocked)
+	if s := status(t, h).Policies; s.InSync || s.LastAttempt.Result != host.ResultRejected {
+		t.Errorf("after an override over files that are not valid: %+v", s)
+	}
+	h.Write("a/x.yaml", rulesOf("ax"))
+	awaitThat(t, "files that are valid again", func() bool { return status(t, h).Policies.InSync })
+	dropOverride(t, h, blocks)
+	if s := status(t, h).Policies; !s.InSync {
+		t.Errorf("after the end: %+v", s)
+	}
+}
+
+// A file that is valid is not rejected because of an override.
+func TestAnOverrideWithWhichAnEditIsNotValidEnds(t *testing.T) {
+	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
+	put(t, h, blocked)
+	put(t, h, admin.OverrideRequest{Action: admin.ActionOverride, Rule: "ax", Field: "timeout", Value: "2s"})
+	h.Write("a/x.yaml", rulesOf("ax")+"  - {name: time, match: {service: Arith}, timeout: 1s}\n")
+	r := h.Revision()
+	for r.Source != host.SourceFile {
+		r = h.Revision()
+	}
+	const want = "the override ax.timeout has ended: the files are not valid with it: "
+	if r.Result != host.ResultApplied || !strings.Contains(r.Warnings.Error(), want) {
+		t.Errorf("%+v", r)
+	}
+	if list, err := h.Admin.Overrides(t.Context()); err != nil || len(list) != 1 || list[0].Name != blocks {
+		t.Errorf("%+v %v", list, err)
+	}
+	h.Write("a/x.yaml", "rules: [{name: time, match: {service: Arith}, timeout: 0s}]\n")
+	if r := h.Revision(); r.Result != host.ResultRejected || strings.Contains(r.Problems.Error(), "override") {
+		t.Errorf("%+v", r)
+	}
+}
+
+func TestALimitDoesNotTakeTheNameOfARule(t *testing.T) {
+	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf(blocks)})
+	q := blocked
+	q.For = admin.Seconds(time.Hour)
+	_, err := h.Admin.Override(t.Context(), q)
+	if e := answer(t, err); e.Status != http.StatusConflict || !strings.Contains(e.Detail, "a/x.yaml:2") {
+		t.Errorf("%v", e)
+	}
+}
+
+func TestARestartUnderAnOverrideKnowsWhyFilesAreHeld(t *testing.T) {
+	h, restart := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
+	apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}})
+	put(t, h, blocked)
+	h = restart()
+	if s := status(t, h).Policies; s.Held != "the files are now behind: a/x.yaml" || s.InSync {
+		t.Errorf("%+v", s)
+	}
+}
+
+// Clocks are set: the host looks before the end, too.
+func TestOverridesEndInTime(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		reg := registry.New()
+		registry.Plain(weather{}, registry.In(reg), registry.As("test.weather"))
+		h, err := host.Open(t.Context(), setOf(t, "0", chained(0, "10000")), host.Options{Registry: reg})
+		must(t, err)
+		defer h.Close()
+		q := blocked
+		q.For = admin.Seconds(90 * time.Second)
+		_, err = host.AdminOf(h).Override(t.Context(), q)
+		must(t, err)
+		time.Sleep(89 * time.Second)
+		synctest.Wait()
+		if list, _ := host.AdminOf(h).Overrides(t.Context()); len(list) != 1 {
+			t.Errorf("in force: %+v", list)
+		}
+		time.Sleep(2 * time.Second)
+		synctest.Wait()
+		if list, _ := host.AdminOf(h).Overrides(t.Context()); len(list) != 0 {
+			t.Errorf("still in force: %+v", list)
+		}
+	})
+}
+
+// The end of an override does not count against an edit that is being observed.
+func TestTheEndOfAnOverrideDoesNotUndoAnEdit(t *testing.T) {
+	const other = "  - {name: other, match: {service: Arith}, concurrency: {max: %s}}\n"
+	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 10s", 1), map[string]string{policyFile: rule(1) + strings.Replace(other, "%s", "1000", 1)})
+	put(t, h, admin.OverrideRequest{Action: admin.ActionOverride, Rule: "arith-mul", Field: "rateLimit", Value: "{rate: 10000, burst: 10000}"})
+	f := startFlow(t, h, 1, "Mul")
+	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
+	h.Write(policyFile, rule(1)+strings.Replace(other, "%s", "1001", 1))
+	awaitThat(t, "the edit", func() bool { return status(t, h).Policies.Observed != nil })
+	dropOverride(t, h, "arith-mul.rateLimit")
+	awaitThat(t, "refusals", func() bool {
+		o := status(t, h).Policies.Observed
+		return o == nil || o.Intended > 300
+	})
+	if s := status(t, h).Policies; s.Observed == nil || s.Running.Revision != 4 {
+		t.Errorf("%+v", s)
+	}
+}
+
+// An override that is put in force in the window of an edit does not let the files come back once the edit is undone.
+func TestFilesAreHeldIfTheirEditIsUndoneAfterAnOverride(t *testing.T) {
+	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 10s", 1), map[string]string{policyFile: rule(10000)})
+	h.Write(policyFile, rule(1))
+	awaitThat(t, "the edit", func() bool { return status(t, h).Policies.Observed != nil })
+	put(t, h, blocked)
+	startFlow(t, h, 1, "Mul")
+	for r := h.Revision(); r.Source != host.SourceAutoRollback; r = h.Revision() { //nolint:revive // the others come first
+	}
+	if s := status(t, h).Policies; s.InSync || !strings.Contains(s.Held, "rolled back: arith-mul") {
+		t.Errorf("%+v", s)
+	}
+	if r, err := h.Host.Reload(t.Context(), host.SourceAdmin, ""); err != nil || r.Result != host.ResultHeld {
+		t.Errorf("%s %v", r.Result, err)
+	}
+}
+
+// The operator cannot do anything about the warnings of the files in an incident.
+func TestAnOverrideAnswersWithItsOwnWarnings(t *testing.T) {
+	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax") + "  - {name: lost, match: {service: Arit}, timeout: 1s}\n"})
+	if s := status(t, h); !strings.Contains(s.Warnings.Error(), "Arit") {
+		t.Fatalf("%v", s.Warnings)
+	}
+	q := admin.OverrideRequest{Action: admin.ActionLimit, Method: "Arith.Mul", Rate: "5", For: admin.Seconds(time.Hour)}
+	r, err := h.Admin.Override(t.Context(), q)
+	must(t, err)
+	if len(r.Revision.Warnings) > 0 {
+		t.Errorf("%v", r.Revision.Warnings)
+	}
+	q.Caller, q.Rate = "web", "4"
+	if r, err = h.Admin.Override(t.Context(), q); err != nil || len(r.Revision.Warnings) != 1 || !strings.Contains(r.Revision.Warnings.Error(), "matches no call") {
+		t.Errorf("%v %v", r, err)
+	}
+	if s := status(t, h); !strings.Contains(s.Warnings.Error(), "Arit") {
+		t.Errorf("status: %v", s.Warnings)
 	}
 }

@@ -103,7 +103,7 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	}
 	r.baseline, w.undo = baseline, !from.force
 	if from.holds != nil {
-		w.hash, w.overrides = from.holds.hash, true
+		w.hash, w.inPlace = from.holds.hash, true
 	} else if observed := prev.window.Load(); from.edits != nil && observed != nil {
 		w.hash = observed.hash // undoing the edit that overrides change undoes the files
 	}

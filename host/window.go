@@ -40,7 +40,7 @@ type window struct {
 	undo           bool               // evidence undoes the edit
 	operated       map[string]bool    // rules that differ because of overrides alone
 	hash           string             // of the edited files; empty if it was no edit of the files
-	overrides      bool               // the edit is in place of the files
+	inPlace        bool               // the edit was put in force in place of the files
 	opened         time.Time
 	chain          chain
 	enough         atomic.Bool // there were enough calls to judge by
@@ -378,7 +378,7 @@ func (w *window) wayOut(by cause) string {
 		off = fmt.Sprintf("autoRollback: off in %s (%s)", by.rule, w.next.set.Rule(by.rule).Position(""))
 	}
 	switch {
-	case w.overrides: // reload --force would apply the files
+	case w.inPlace: // reload --force would apply the files
 		return cmp.Or(off, "policies.autoRollback: off in the manifest")
 	case off == "":
 		return force

@@ -1,0 +1,351 @@
+package host
+
+import (
+	"cmp"
+	"context"
+	"errors"
+	"fmt"
+	"maps"
+	"path"
+	"slices"
+	"strings"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/load"
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/state"
+)
+
+// commands puts sets in force in place of the files: apply, rollback and confirm. It never writes files.
+type commands struct {
+	*reloads
+	unconfirmed atomic.Pointer[unconfirmed]
+}
+
+// unconfirmed is a revision that is undone unless it is confirmed.
+type unconfirmed struct {
+	revision int
+	at       time.Time
+	done     chan struct{} // closed once it is confirmed
+	before   *generation
+	held     *heldFiles // in place of which the revision before ran
+}
+
+// plan returns what applying files would change, with problems and warnings. It changes nothing.
+func (c *commands) plan(q *admin.ApplyRequest) (*admin.Difference, error) {
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
+	g := c.current.Load()
+	if q.IfMatch != "" && q.IfMatch != g.set.Hash {
+		return nil, c.superseded(g, trigger{match: q.IfMatch})
+	}
+	next, holds, err := c.withFiles(q)
+	if err != nil {
+		return nil, err
+	}
+	d, err := c.difference(next, q.AllowWider)
+	if err == nil {
+		d.Warnings = append(d.Warnings, c.transient(next, holds)...)
+	}
+	return d, err
+}
+
+// applyFiles puts files in force, besides those that run.
+func (c *commands) applyFiles(ctx context.Context, q *admin.ApplyRequest) (Attempt, error) {
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
+	before, held := c.current.Load(), c.rollbacks.held.Load()
+	if u := c.toConfirm(); u != nil {
+		return Attempt{}, admin.Errorf(admin.CodeConflict, "r%d is not confirmed yet, and the host goes back at %s", u.revision, u.at.Format(time.TimeOnly)).
+			WithHelp("easymicro confirm keeps it, easymicro rollback r%d goes back now", u.before.revision)
+	}
+	next, holds, err := c.withFiles(q)
+	if err != nil {
+		return Attempt{}, err
+	}
+	from := trigger{
+		source: SourceApply, who: q.Who, why: q.Message, allowWider: q.AllowWider, holds: holds, warnings: c.transient(next, holds),
+		match:     cmp.Or(q.IfMatch, before.set.Hash), // next is based on it
+		refusable: !q.Force,
+	}
+	if q.RevertAfter > 0 {
+		from.revertAt = time.Now().Add(time.Duration(q.RevertAfter))
+	}
+	r, err := c.apply(ctx, next, from)
+	if err == nil && q.RevertAfter > 0 {
+		u := &unconfirmed{r.Number, r.RevertAt, make(chan struct{}), before, held}
+		c.unconfirmed.Store(u)
+		c.retiring.Go(func() { c.await(u) })
+	}
+	return r, err
+}
+
+// rollback puts a revision in force again, as a new one.
+func (c *commands) rollback(ctx context.Context, q *admin.RollbackRequest) (Attempt, error) {
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
+	g := c.current.Load()
+	entry, ok := c.history.applied(q.Revision)
+	switch {
+	case !ok:
+		return Attempt{}, admin.Errorf(admin.CodeNotFound, "r%d is not known, or did not stay in force", q.Revision).WithHelp("%s", c.known(g.revision))
+	case q.Revision == g.revision:
+		return Attempt{}, admin.Errorf(admin.CodeBadRequest, "r%d is what runs", q.Revision).WithHelp("%s", c.known(g.revision))
+	}
+	next, err := c.again(&entry)
+	if err != nil {
+		return Attempt{}, err
+	}
+	if next.Hash == g.set.Hash && (len(g.overrides) > 0 || ofOverrides(&entry.Attempt)) {
+		return Attempt{}, g.overrides.nothingToRollBack(q.Revision, g.revision)
+	}
+	next, holds, err := c.inPlaceOfFiles(next)
+	if err != nil {
+		return Attempt{}, err
+	}
+	why := fmt.Sprintf("back to r%d", q.Revision)
+	if holds != nil {
+		holds.why = why + ": " + holds.why
+		why += "; " + behind(holds, next)
+	}
+	if q.Message != "" {
+		why = q.Message + " (" + why + ")"
+	}
+	return c.apply(ctx, next, trigger{
+		source: SourceRollback, who: q.Who, why: why, match: q.IfMatch, allowWider: q.AllowWider, holds: holds, warnings: c.transient(next, holds),
+	})
+}
+
+// known returns which revisions can be put in force again.
+func (c *commands) known(running int) string {
+	const shown = 20
+	var words []string
+	for _, n := range c.history.numbers() {
+		if n != running && len(words) < shown {
+			words = append(words, fmt.Sprintf("r%d", n))
+		}
+	}
+	if len(words) == 0 {
+		return "there is no revision to go back to"
+	}
+	return "the host can go back to " + strings.Join(words, ", ")
+}
+
+// confirm keeps the revision that would be undone.
+func (c *commands) confirm(who string) (Attempt, error) {
+	c.applying.Lock()
+	defer c.applying.Unlock()
+	u := c.toConfirm()
+	if u == nil {
+		return Attempt{}, admin.Errorf(admin.CodeConflict, "no revision waits to be confirmed").WithHelp("easymicro history shows what became of it")
+	}
+	c.unconfirmed.Store(nil)
+	close(u.done)
+	c.amend(u.revision, func(r *Attempt) { r.RevertAt = time.Time{} })
+	r, _ := c.history.applied(u.revision)
+	c.memory.audit(state.AuditEntry{At: time.Now(), Action: "confirm", Who: who, Revision: r.Number, Hash: r.Hash, Result: r.Result})
+	c.log.Info("revision confirmed", "revision", u.revision, "who", who)
+	return r.Attempt, nil
+}
+
+// toConfirm returns the revision that is undone unless it is confirmed; nil: none.
+func (c *commands) toConfirm() *unconfirmed {
+	if u := c.unconfirmed.Load(); u != nil && u.revision == c.current.Load().revision {
+		return u
+	}
+	return nil
+}
+
+// await goes back to the revision before unless one is confirmed in time.
+func (c *commands) await(u *unconfirmed) {
+	t := time.NewTimer(time.Until(u.at))
+	defer t.Stop()
+	for wait := judgeEvery; ; wait = min(2*wait, undoAtLeastEvery) {
+		select {
+		case <-u.done:
+			return
+		case <-c.applyCtx.Done():
+			return
+		case <-t.C:
+		}
+		var w *unconfirmed
+		c.locked(func(*generation) { w = c.toConfirm() }) // overrides make further revisions of it
+		if w == nil || w.done != u.done {
+			return
+		}
+		why := fmt.Sprintf("r%d was not confirmed: back to r%d", w.revision, w.before.revision)
+		_, err := c.apply(context.Background(), w.before.set, trigger{
+			source: SourceRollback, why: why, holds: w.held, force: true, reverts: w.revision, confirmed: w.done, back: true,
+		})
+		switch {
+		case err == nil:
+			return
+		case !errors.Is(err, errSuperseded) && !errors.Is(err, ErrDraining):
+			c.log.Error("the revision was not confirmed, but cannot be undone: it is tried again", "revision", w.revision, "error", err)
+		}
+		t.Reset(wait)
+	}
+}
+
+// transient returns a warning if a set is lost when the process ends.
+func (c *commands) transient(next *config.Set, holds *heldFiles) config.Problems {
+	if holds == nil || c.memory != nil {
+		return nil
+	}
+	w := next.ProblemAt("host.state", "without host.state in the manifest this ends with the process: the next start applies the files")
+	w[0].Warning = true
+	return w
+}
+
+// again makes the set of a revision, with the current keys and certificates.
+func (c *commands) again(entry *historyEntry) (*config.Set, error) {
+	texts, err := c.textsOf(entry)
+	source, ok := c.source.(keptLoader)
+	switch {
+	case err == nil && ok:
+		set, err := source.LoadKept(texts)
+		if err != nil {
+			return nil, err
+		}
+		set.Hash = entry.Hash
+		return set, nil
+	case entry.set != nil:
+		return entry.set, nil
+	}
+	return nil, admin.Errorf(admin.CodeNotFound, "the files of r%d are not known: %v", entry.Number, cmp.Or(err, ErrNoSource))
+}
+
+// inPlaceOfFiles returns next and the files that it replaces, or the set of the files and nil if the texts are the same.
+func (c *commands) inPlaceOfFiles(next *config.Set) (*config.Set, *heldFiles, error) {
+	if c.source == nil {
+		return next, nil, nil
+	}
+	hash, err := c.hash()
+	if err != nil {
+		return nil, nil, err
+	}
+	h := &heldFiles{hash: hash}
+	if p, ok := c.source.(peeker); ok {
+		if files, err := p.Peek(c.applyCtx); err == nil && files.Fallback == "" {
+			h.hash, h.set = files.Hash, files
+		}
+	}
+	if h.set != nil && slices.Equal(h.set.Files, next.Files) {
+		return h.set, nil, nil
+	}
+	h.why = behind(h, next) + ". Save what runs there too; easymicro reload --force goes back to the files"
+	return next, h, nil
+}
+
+// withFiles makes the set of a request: what runs, with the files of the request in place of those of the same name.
+func (c *commands) withFiles(q *admin.ApplyRequest) (*config.Set, *heldFiles, error) {
+	running := c.current.Load().set
+	source, ok := c.source.(keptLoader)
+	texts := running.TextsByPath()
+	switch {
+	case !ok || len(texts) == 0:
+		return nil, nil, ErrNoSource
+	case running.Fallback != "":
+		return nil, nil, fmt.Errorf("the %s runs in place of the files, and cannot be changed: fix the files first", running.Fallback)
+	}
+	a := arrangement{name: running.Files[0].Path, manifest: running.Manifest, texts: texts, others: running.PolicyFiles()}
+	if err := a.place(q.Files); err != nil {
+		return nil, nil, err
+	}
+	if q.Prune {
+		for _, other := range a.others {
+			delete(texts, other)
+		}
+	}
+	next, err := source.LoadKept(texts)
+	if err != nil {
+		return nil, nil, err
+	}
+	return c.inPlaceOfFiles(next)
+}
+
+// arrangement places files among those of a set.
+type arrangement struct {
+	name     string // of the manifest
+	manifest *config.Manifest
+	texts    map[string][]byte // by path as shown
+	others   []string          // policy files that have not been replaced
+}
+
+func (a *arrangement) place(list []admin.ApplyFile) error {
+	if len(list) == 0 {
+		return admin.Errorf(admin.CodeBadRequest, "no files to apply")
+	}
+	before, total := slices.Clone(a.others), 0
+	placed := make(map[string]string)
+	for _, f := range list {
+		at, err := a.pathOf(before, f.Path)
+		if err != nil {
+			return err
+		}
+		if other, ok := placed[at]; ok {
+			return admin.Errorf(admin.CodeBadRequest, "%s and %s are both %s of the host", other, f.Path, at)
+		}
+		if len(f.Text) > config.MaxFileBytes {
+			return config.Problems{{File: f.Path, Line: 1, Column: 1, Message: fmt.Sprintf("is too large: the limit is %d MiB", config.MaxFileBytes>>20)}}
+		}
+		placed[at], a.texts[at] = f.Path, []byte(f.Text)
+		a.others = slices.DeleteFunc(a.others, func(path string) bool { return path == at })
+	}
+	for text := range maps.Values(a.texts) {
+		total += len(text)
+	}
+	if total > load.MaxSetBytes {
+		return admin.Errorf(admin.CodeRejected, "the set has more than %d MiB", load.MaxSetBytes>>20)
+	}
+	return nil
+}
+
+// pathOf returns the path as shown of the policy file that a file replaces or, if it is new, its own.
+func (a *arrangement) pathOf(known []string, name string) (string, error) {
+	name = path.Clean(strings.ReplaceAll(name, `\`, "/"))
+	if slices.Contains(known, name) {
+		return name, nil
+	}
+	base := path.Base(name)
+	same := slices.DeleteFunc(slices.Clone(known), func(other string) bool { return path.Base(other) != base })
+	switch {
+	case len(same) == 1:
+		return same[0], nil
+	case base == a.name:
+		return "", admin.Errorf(admin.CodeBadRequest, "%s is the manifest of the host", base).WithHelp("apply takes policy files: edit the manifest")
+	case len(same) > 1:
+		return "", admin.Errorf(admin.CodeBadRequest, "%s is the name of several policy files", base).
+			WithHelp("name one by its path from the manifest: %s", strings.Join(same, ", "))
+	}
+	patterns := a.manifest.Policies.Files
+	if at := load.NewFile(patterns, base); at != "" {
+		return at, nil
+	}
+	e := admin.Errorf(admin.CodeBadRequest, "%s would not be a policy file of the host", base)
+	if len(patterns) == 0 {
+		return "", e.WithHelp("policies.files of its manifest is empty: add a pattern such as policies.d/*.yaml")
+	}
+	return "", e.WithHelp("a new one must match policies.files of its manifest: %s; its policy files: %s",
+		strings.Join(patterns, ", "), cmp.Or(strings.Join(known, ", "), "none"))
+}
+
+// behind describes how files differ from the set that replaces them.
+func behind(h *heldFiles, next *config.Set) string {
+	if h.set == nil {
+		return "the files are now behind: they are not valid"
+	}
+	return behindText(next.Files, h.set.Files)
+}
+
+func behindText(running, files []config.File) string {
+	var differ []string
+	for _, f := range slices.Concat(running, files) {
+		if (!slices.Contains(running, f) || !slices.Contains(files, f)) && !slices.Contains(differ, f.Path) {
+			differ = append(differ, f.Path)
+		}
+	}
+	return "the files are now behind: " + strings.Join(differ, ", ")
+}
