@@ -254,7 +254,7 @@ func (a *adminHost) ResetBreaker(_ context.Context, name, who, why string) ([]ad
 		return nil, err
 	}
 	a.log.Info("breaker reset", "name", name, "who", who, "why", why)
-	a.applier.memory.audit(state.AuditEntry{
+	a.applier.state.audit(state.AuditEntry{
 		At: time.Now(), Action: "breaker reset " + name, Who: who, Why: why, Revision: g.revision, Hash: g.set.Hash, Result: ResultUnchanged,
 	})
 	return list, nil
@@ -365,7 +365,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	if u := a.commands.toConfirm(); u != nil {
 		s.Policies.RevertAt = u.at
 	}
-	if w := a.applier.memory.warning(); w != nil {
+	if w := a.applier.state.warning(); w != nil {
 		s.Warnings = append(slices.Clip(s.Warnings), *w)
 	}
 	if w := a.applier.waiting.Load(); w != nil {

@@ -28,7 +28,7 @@ type applier struct {
 	first     *config.Set // of the start, whose restart-class settings stay in force
 	onAttempt func(Attempt)
 	history   history
-	memory    *memory                     // nil: nothing outlives the process
+	state     *stateDir                   // nil: nothing outlives the process
 	waiting   atomic.Pointer[waitingEdit] // nil: none
 	rollbacks *rollbacks
 	overrides *overrides
@@ -92,7 +92,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	a.overrides.applied(prev, g)
 	if u := from.undoes; u != nil {
 		a.metrics.RolledBack()
-		a.memory.amend(u.window.next.revision, u.record)
+		a.state.amend(u.window.next.revision, u.record)
 	}
 	return r, nil
 }
@@ -207,7 +207,7 @@ func (a *applier) newGeneration(prev *generation, set *config.Set, from trigger)
 		identity: newIdentity(set, a.name), overrides: over.overrides,
 	}
 	if prev == nil {
-		g.revision = a.memory.number() + 1
+		g.revision = a.state.number() + 1
 	} else {
 		g.revision = prev.revision + 1
 		g.changes, g.pending = from.changes(prev.set, set), config.Diff(a.first, set).Pending()
@@ -323,7 +323,7 @@ func (a *applier) record(r *Attempt, set *config.Set) {
 // amend changes the record of a revision.
 func (a *applier) amend(number int, change func(*Attempt)) {
 	a.history.amend(number, change)
-	a.memory.amend(number, change)
+	a.state.amend(number, change)
 }
 
 // remember adds an attempt to the history, and to that on disk.
@@ -336,7 +336,7 @@ func (a *applier) remember(r *Attempt, set *config.Set) {
 		keep = s.History
 	}
 	a.history.limit(keep)
-	lost := a.memory.add(r, set, keep, observed)
+	lost := a.state.add(r, set, keep, observed)
 	a.history.add(historyEntry{*r, set})
 	r.Warnings = append(slices.Clip(r.Warnings), lost...) // of the answer: status shows it for as long as it is true
 }
@@ -348,7 +348,7 @@ func (a *applier) textsOf(r *historyEntry) (map[string][]byte, error) {
 			return texts, nil
 		}
 	}
-	return a.memory.texts(&r.Attempt)
+	return a.state.texts(&r.Attempt)
 }
 
 // inSync reports whether the running configuration matches the files after the last attempt.

@@ -145,7 +145,7 @@ func (c *commands) confirm(who string) (Attempt, error) {
 	close(u.done)
 	c.amend(u.revision, func(r *Attempt) { r.RevertAt = time.Time{} })
 	r, _ := c.history.applied(u.revision)
-	c.memory.audit(state.AuditEntry{At: time.Now(), Action: "confirm", Who: who, Revision: r.Number, Hash: r.Hash, Result: r.Result})
+	c.state.audit(state.AuditEntry{At: time.Now(), Action: "confirm", Who: who, Revision: r.Number, Hash: r.Hash, Result: r.Result})
 	c.log.Info("revision confirmed", "revision", u.revision, "who", who)
 	return r.Attempt, nil
 }
@@ -191,7 +191,7 @@ func (c *commands) await(u *unconfirmed) {
 
 // transient returns a warning if a set is lost when the process ends.
 func (c *commands) transient(next *config.Set, holds *heldFiles) config.Problems {
-	if holds == nil || c.memory != nil {
+	if holds == nil || c.state != nil {
 		return nil
 	}
 	w := next.ProblemAt("host.state", "without host.state in the manifest this ends with the process: the next start applies the files")

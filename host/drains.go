@@ -86,7 +86,7 @@ func (d *drains) audit(action, who string, changed bool, g *generation) {
 	if changed {
 		e.Result = ResultApplied
 	}
-	d.memory.audit(e)
+	d.state.audit(e)
 }
 
 // check returns the condition of readiness.

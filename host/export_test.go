@@ -46,16 +46,16 @@ func SecondLookAfter(h *Host, d time.Duration) { h.reloads.secondLookAfter = d }
 
 // GoodAfter sets how long a revision that is applied from now on must be in force to be good.
 func GoodAfter(h *Host, d time.Duration) {
-	m := h.applier.memory
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	m.good = d
+	s := h.applier.state
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.goodAfter = d
 }
 
 // HoldState has the writes to the state directory of a host wait until release is called, as on a disk that hangs.
 func HoldState(h *Host) (release func()) {
 	held := make(chan struct{})
-	h.applier.memory.writer.writes <- &stateWrite{do: func() error {
+	h.applier.state.writer.writes <- &stateWrite{do: func() error {
 		<-held
 		return nil
 	}, done: make(chan error, 1)}

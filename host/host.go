@@ -169,7 +169,7 @@ func (h *Host) Run(ctx context.Context) error {
 	defer stopWatching()
 	var watched sync.WaitGroup
 	watched.Go(func() { h.reloads.follow(watching) })
-	h.applier.locked(h.applier.memory.serves)
+	h.applier.locked(h.applier.state.serves)
 	h.log.Info(LogListening, "host", h.name, "listeners", h.Listening(), "admin", h.AdminURL())
 	if h.onReady != nil {
 		h.onReady(h)
@@ -303,7 +303,7 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		case <-retired:
 		case <-closing.Done():
 		}
-		h.applier.memory.close()
+		h.applier.state.close()
 		h.tracing.Shutdown(closing)
 		h.rules.expiries.close()
 		h.sampler.Close()

@@ -20,17 +20,17 @@ func TestOverridesDoNotMakeASetGood(t *testing.T) {
 			t.Fatal(err)
 		}
 		log := slog.New(slog.DiscardHandler)
-		m := &memory{store: store, writer: newStateWriter("state", log), log: log, history: new(history), good: goodAfter, ready: true}
-		defer m.close()
+		d := &stateDir{store: store, writer: newStateWriter("state", log), log: log, history: new(history), goodAfter: goodAfter, ready: true}
+		defer d.close()
 		sum := sha256.Sum256(nil)
 		text := hex.EncodeToString(sum[:])
 		set := &config.Set{Hash: "a", Texts: map[string][]byte{text: nil}}
 		revision := func(n int, source string) *Attempt {
 			return &Attempt{Number: n, Source: source, Result: ResultApplied, Hash: "a", Files: []config.File{{Path: "x.yaml", Hash: text}}}
 		}
-		m.add(revision(1, SourceFile), set, 10, true)
-		m.settled(1, set, "no evidence (0 of 100 calls)")
-		m.add(revision(2, admin.SourceOverride), set, 10, false)
+		d.add(revision(1, SourceFile), set, 10, true)
+		d.settled(1, set, "no evidence (0 of 100 calls)")
+		d.add(revision(2, admin.SourceOverride), set, 10, false)
 		time.Sleep(goodWithoutEvidenceAfter - time.Minute)
 		synctest.Wait()
 		if list := store.Good(); len(list) != 0 {

@@ -23,30 +23,30 @@ import (
 // not fit this binary.
 func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	m, err := openMemory(set, o.Source, o.Logger)
+	d, err := openStateDir(set, o.Source, o.Logger)
 	if err != nil {
 		return nil, err
 	}
-	set = m.choose(set)
-	h, err := open(ctx, set, o, m)
+	set = d.choose(set)
+	h, err := open(ctx, set, o, d)
 	for first := err; err != nil; {
-		if set = m.afterFailure(set, err); set == nil {
-			m.close()
+		if set = d.afterFailure(set, err); set == nil {
+			d.close()
 			return nil, first
 		}
-		h, err = open(ctx, set, o, m)
+		h, err = open(ctx, set, o, d)
 	}
 	return h, nil
 }
 
 // open makes a host with the generation of a set.
-func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, error) {
+func open(ctx context.Context, set *config.Set, o Options, d *stateDir) (*Host, error) {
 	h := newHost(ctx, set, o)
-	h.applier.memory = m
-	m.attach(&h.applier.history, h.metrics)
-	m.try(set)
-	from := m.start(set)
-	from.edits = keptOverrides(m)
+	h.applier.state = d
+	d.attach(&h.applier.history, h.metrics)
+	d.try(set)
+	from := d.startTrigger(set)
+	from.edits = keptOverrides(d)
 	_, err := h.applier.apply(ctx, set, from)
 	if first := err; err != nil && from.edits != nil {
 		from.edits = nil
@@ -55,7 +55,7 @@ func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, er
 		}
 	}
 	if err != nil {
-		h.applier.memory = nil // Close must not close it: the next host uses it
+		h.applier.state = nil // Close must not close it: the next host uses it
 		h.Close()
 		return nil, err
 	}
@@ -65,13 +65,13 @@ func open(ctx context.Context, set *config.Set, o Options, m *memory) (*Host, er
 const overridesLost = "the overrides of the last run cannot be put in force again"
 
 // keptOverrides returns how the overrides of the previous process are put in force again; nil: there are none.
-func keptOverrides(m *memory) func(overlay) overlay {
-	if m == nil {
+func keptOverrides(d *stateDir) func(overlay) overlay {
+	if d == nil {
 		return nil
 	}
-	kept, err := m.store.Overrides()
+	kept, err := d.store.Overrides()
 	if err != nil {
-		m.log.Error(overridesLost, "error", err)
+		d.log.Error(overridesLost, "error", err)
 	}
 	if err != nil || len(kept) == 0 {
 		return nil

@@ -97,7 +97,7 @@ func (o *overrides) change(ctx context.Context, from trigger) (Attempt, error) {
 
 // lost returns a warning if overrides end with the process, and nil otherwise.
 func (o *overrides) lost(set *config.Set) config.Problems {
-	if o.memory != nil {
+	if o.state != nil {
 		return nil
 	}
 	w := set.ProblemAt("host.state", "without host.state in the manifest, overrides end with the process")
@@ -113,8 +113,8 @@ func (o *overrides) applied(prev, g *generation) {
 		next.revision = g.revision
 		o.unconfirmed.Store(&next)
 	}
-	if m := o.memory; m != nil && prev != nil && !slices.Equal(prev.overrides, g.overrides) {
-		_ = m.writer.do(func() error { return m.store.SetOverrides(g.overrides) })
+	if d := o.state; d != nil && prev != nil && !slices.Equal(prev.overrides, g.overrides) {
+		_ = d.writer.do(func() error { return d.store.SetOverrides(g.overrides) })
 	}
 	o.awaitEnd(g)
 }

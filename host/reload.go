@@ -117,7 +117,7 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 	l.setWaiting(nil)
 	l.loaded(set.Hash)
 	if c.force {
-		l.memory.forget(set)
+		l.state.forget(set)
 	}
 	c.warnings = l.replaced(set)
 	r, err = l.apply(ctx, set, c)

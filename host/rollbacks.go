@@ -123,11 +123,11 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 // lastGood returns the generation of the last good set, to compare a start with it; nil if there is none, or if it is what starts. It
 // shares the services of the start, and is never put in force.
 func (r *rollbacks) lastGood(next *generation) (g *generation) {
-	if r.memory == nil || next.set.Replaces != "" {
+	if r.state == nil || next.set.Replaces != "" {
 		return nil
 	}
 	err := contain(func() error {
-		set, revision, err := standIns{r.memory.store, r.memory.source}.newest(next.set)
+		set, revision, err := standIns{r.state.store, r.state.source}.newest(next.set)
 		if set == nil {
 			return err
 		}
@@ -255,7 +255,7 @@ func (r *rollbacks) settle(w *window, v verdict) {
 	r.amend(w.next.revision, func(about *Attempt) { about.Verdict = v.text })
 	w.next.window.Store(nil) // after the verdict, which a reader that finds no window looks for
 	if v.bad == "" {
-		r.memory.settled(w.next.revision, w.next.set, v.text)
+		r.state.settled(w.next.revision, w.next.set, v.text)
 	} else {
 		r.log.Error("the edit would have been rolled back", "revision", w.next.revision, "why", v.bad)
 	}

@@ -24,9 +24,9 @@ const goodAfter = 10 * time.Second
 // goodWithoutEvidenceAfter is how long a set must be in force to be good if there were too few calls for a verdict.
 const goodWithoutEvidenceAfter = time.Hour
 
-// memory keeps on disk what a host has to know after a restart. A nil memory keeps nothing. A failed write is a warning: the
+// stateDir keeps on disk what a host has to know after a restart. A nil stateDir keeps nothing. A failed write is a warning: the
 // host goes on.
-type memory struct {
+type stateDir struct {
 	store  *state.Store
 	writer *stateWriter
 	reads  files.Gate
@@ -40,41 +40,41 @@ type memory struct {
 
 	history *history // of the host
 
-	mu     sync.Mutex
-	good   time.Duration // how long a set must be in force to be good
-	ready  bool
-	closed bool
-	window *time.Timer
+	mu        sync.Mutex
+	goodAfter time.Duration // how long a set must be in force to be good
+	ready     bool
+	closed    bool
+	untilGood *time.Timer // marks what runs as good
 }
 
-// openMemory opens the state directory of a manifest, and counts the previous process if it died. It returns nil if the manifest
+// openStateDir opens the state directory of a manifest, and counts the previous process if it died. It returns nil if the manifest
 // has none.
-func openMemory(set *config.Set, source Source, log *slog.Logger) (*memory, error) {
+func openStateDir(set *config.Set, source Source, log *slog.Logger) (*stateDir, error) {
 	s := set.Manifest.Host.State
 	if s == nil {
-		return nil, nil //nolint:nilnil // a nil memory keeps nothing
+		return nil, nil //nolint:nilnil // a nil stateDir keeps nothing
 	}
 	dir := set.Path(s.Dir)
 	store, err := state.Open(dir, fmt.Sprintf("process %d (host %s)", os.Getpid(), hostName(set)))
 	if err != nil {
 		return nil, stateProblem(set, err)
 	}
-	m := &memory{store: store, source: source, log: log, dir: s.Dir, tried: make(map[string]bool), good: goodAfter}
+	d := &stateDir{store: store, source: source, log: log, dir: s.Dir, tried: make(map[string]bool), goodAfter: goodAfter}
 	death, err := store.Boot.Settle(time.Now())
 	if err != nil {
 		_ = store.Close()
 		return nil, stateProblem(set, err)
 	}
-	m.writer = newStateWriter(s.Dir, log)
-	m.before = store.History(s.History)
+	d.writer = newStateWriter(s.Dir, log)
+	d.before = store.History(s.History)
 	for _, w := range store.Warnings() {
 		log.Warn("host.state: " + w)
 	}
 	if death != nil {
 		log.Warn("the last run of this host ended badly", "why", death.Why, "hash", death.Hash)
 	}
-	m.catchCrashes()
-	return m, nil
+	d.catchCrashes()
+	return d, nil
 }
 
 // stateProblem returns the problem of a directory that cannot be used.
@@ -87,45 +87,45 @@ func stateProblem(set *config.Set, err error) error {
 }
 
 // catchCrashes has the runtime write its crash report to the state directory too.
-func (m *memory) catchCrashes() {
-	f, err := os.OpenFile(m.store.Boot.CrashFile(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+func (d *stateDir) catchCrashes() {
+	f, err := os.OpenFile(d.store.Boot.CrashFile(), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
 	if err == nil {
 		err = debug.SetCrashOutput(f, debug.CrashOptions{})
 		_ = f.Close() // the runtime has a descriptor of its own
 	}
 	if err != nil {
-		m.log.Warn("host.state: crashes of the process are not counted", "error", err)
+		d.log.Warn("host.state: crashes of the process are not counted", "error", err)
 	}
 }
 
 // choose returns the set to start from: set, unless the process died under it too often and an older one is good.
-func (m *memory) choose(set *config.Set) *config.Set {
-	if m == nil {
+func (d *stateDir) choose(set *config.Set) *config.Set {
+	if d == nil {
 		return set
 	}
-	deaths := m.store.Boot.Condemned(set.Hash)
+	deaths := d.store.Boot.Condemned(set.Hash)
 	if deaths == nil {
-		return m.pinned(set)
+		return d.pinned(set)
 	}
 	p := config.Problem{
 		File: set.Manifest.Position("").File, Line: 1, Column: 1, Message: fmt.Sprintf("the process died %d times under these files, the last time at %s: %s; "+
 			"change them, or run easymicro reload --force", len(deaths), deaths[len(deaths)-1].At.UTC().Format(time.RFC3339), deaths[len(deaths)-1].Why),
 	}
-	m.deadly = set.Hash
-	next := m.instead(set, config.Problems{p})
+	d.deadly = set.Hash
+	next := d.instead(set, config.Problems{p})
 	if next == nil {
-		m.log.Warn("no older good set to start from: the set under which the process died is started again", "why", p.Message)
+		d.log.Warn("no older good set to start from: the set under which the process died is started again", "why", p.Message)
 		return set
 	}
-	m.log.Error("an older set is started from", "running", next.Fallback, "why", p.String())
+	d.log.Error("an older set is started from", "running", next.Fallback, "why", p.String())
 	return next
 }
 
 // pinned returns the set that the previous process ran in place of the files, unless these have changed: then it returns set. It
 // does not return a revision that was not confirmed, but the one before it.
-func (m *memory) pinned(set *config.Set) *config.Set {
-	last, before := m.lastApplied()
-	by := pinnedBy(m.before, &last)
+func (d *stateDir) pinned(set *config.Set) *config.Set {
+	last, before := d.lastApplied()
+	by := pinnedBy(d.before, &last)
 	files, why := last.Pinned, by.Why
 	if by.Source == SourceApply || by.Source == SourceRollback {
 		why = behindText(last.Files, set.Files)
@@ -134,27 +134,27 @@ func (m *memory) pinned(set *config.Set) *config.Set {
 		files, why = cmp.Or(files, last.Hash), fmt.Sprintf("r%d was not confirmed: r%d runs again", last.Number, before.Number)
 		last = before
 	}
-	source, ok := m.source.(keptLoader)
-	if !ok || files == "" || files != set.DesiredHash() || last.Hash == files || m.store.Boot.Condemned(last.Hash) != nil {
+	source, ok := d.source.(keptLoader)
+	if !ok || files == "" || files != set.DesiredHash() || last.Hash == files || d.store.Boot.Condemned(last.Hash) != nil {
 		return set
 	}
-	texts, err := m.store.Texts(last.Files)
+	texts, err := d.store.Texts(last.Files)
 	var kept *config.Set
 	if err == nil {
 		kept, err = source.LoadKept(texts)
 	}
 	if err != nil {
-		m.log.Error("what ran in place of the files cannot be loaded: the files are applied again", "why", why, "error", err)
+		d.log.Error("what ran in place of the files cannot be loaded: the files are applied again", "why", why, "error", err)
 		return set
 	}
 	kept.Hash, kept.Replaces, kept.Desired = last.Hash, files, set.Files
-	m.held = &heldFiles{hash: files, why: why, set: set}
+	d.held = &heldFiles{hash: files, why: why, set: set}
 	return kept
 }
 
 // lastApplied returns the last revision that was applied and not undone, and the one before.
-func (m *memory) lastApplied() (last, before Attempt) {
-	for _, r := range m.before {
+func (d *stateDir) lastApplied() (last, before Attempt) {
+	for _, r := range d.before {
 		if r.MadeRevision() {
 			if last.RevertAt.IsZero() { // else an override was put in force before it was confirmed
 				before = last
@@ -165,79 +165,79 @@ func (m *memory) lastApplied() (last, before Attempt) {
 	return last, before
 }
 
-// start returns what starts a host with a set.
-func (m *memory) start(set *config.Set) trigger {
+// startTrigger returns what starts a host with a set.
+func (d *stateDir) startTrigger(set *config.Set) trigger {
 	from := trigger{source: SourceStart}
 	switch {
-	case m == nil:
-	case m.held != nil && set.Replaces == m.held.hash:
-		from.holds, from.held, from.why = m.held, true, m.held.why
-	case m.deadly != "" && set.Replaces == m.deadly:
+	case d == nil:
+	case d.held != nil && set.Replaces == d.held.hash:
+		from.holds, from.held, from.why = d.held, true, d.held.why
+	case d.deadly != "" && set.Replaces == d.deadly:
 		from.held, from.why = true, firstProblem(set.Rejected)
 	}
 	return from
 }
 
 // instead returns the next good set to start from in place of one that has problems; nil if there is none.
-func (m *memory) instead(set *config.Set, problems config.Problems) *config.Set {
+func (d *stateDir) instead(set *config.Set, problems config.Problems) *config.Set {
 	bad := badFiles{set.DesiredHash(), set.Files, problems}
 	if set.Replaces != "" {
 		bad.files, bad.problems = set.Desired, set.Rejected.With(problems)
 	}
-	m.tried[set.Hash] = true
-	next := standIns{m.store, m.source}.next(bad, m.tried)
+	d.tried[set.Hash] = true
+	next := standIns{d.store, d.source}.next(bad, d.tried)
 	if next != nil {
-		m.tried[next.Hash] = true
+		d.tried[next.Hash] = true
 	}
 	return next
 }
 
 // afterFailure returns the set to start from after one that does not fit this binary; nil if there is none, or none is wanted.
-func (m *memory) afterFailure(set *config.Set, err error) *config.Set {
+func (d *stateDir) afterFailure(set *config.Set, err error) *config.Set {
 	problems, ok := errors.AsType[config.Problems](err)
-	if m == nil || !ok || set.Manifest.Policies.OnBadStart != config.OnBadStartLastGood {
+	if d == nil || !ok || set.Manifest.Policies.OnBadStart != config.OnBadStartLastGood {
 		return nil
 	}
-	return m.instead(set, problems)
+	return d.instead(set, problems)
 }
 
 // attach adds the attempts of previous processes to the history of a host, and has failed writes counted in its metrics.
-func (m *memory) attach(h *history, metrics *telemetry.Metrics) {
-	if m == nil {
+func (d *stateDir) attach(h *history, metrics *telemetry.Metrics) {
+	if d == nil {
 		return
 	}
-	m.history = h
-	m.writer.metrics.Store(metrics)
-	h.restore(m.before)
+	d.history = h
+	d.writer.metrics.Store(metrics)
+	h.restore(d.before)
 }
 
 // number returns the last revision of previous processes; 0 if there is none.
-func (m *memory) number() int {
-	if m == nil {
+func (d *stateDir) number() int {
+	if d == nil {
 		return 0
 	}
-	return m.store.Number()
+	return d.store.Number()
 }
 
 // try records that a set is about to be started.
-func (m *memory) try(set *config.Set) {
-	if m == nil {
+func (d *stateDir) try(set *config.Set) {
+	if d == nil {
 		return
 	}
 	n, now := 0, time.Now()
-	err := m.writer.do(func() (err error) {
-		n, err = m.store.Boot.Try(set.Hash, now)
+	err := d.writer.do(func() (err error) {
+		n, err = d.store.Boot.Try(set.Hash, now)
 		return err
 	})
 	if err == nil && n > 1 {
-		m.log.Warn(fmt.Sprintf("try %d of %d of a set under which the process died", n, state.Tries), "hash", set.Hash)
+		d.log.Warn(fmt.Sprintf("try %d of %d of a set under which the process died", n, state.Tries), "hash", set.Hash)
 	}
 }
 
 // add keeps an attempt, and returns a warning if a revision that it made is not on disk. set is the one that was applied; it is marked
 // good after a while unless it is observed.
-func (m *memory) add(r *Attempt, set *config.Set, keep int, observed bool) (lost config.Problems) {
-	if m == nil {
+func (d *stateDir) add(r *Attempt, set *config.Set, keep int, observed bool) (lost config.Problems) {
+	if d == nil {
 		return nil
 	}
 	kept := *r
@@ -245,147 +245,147 @@ func (m *memory) add(r *Attempt, set *config.Set, keep int, observed bool) (lost
 	if set != nil {
 		texts = set.Texts
 	}
-	m.writer.forgive()
+	d.writer.forgive()
 	if r.Result != ResultUnchanged {
-		if err := m.writer.do(func() error { return m.store.Add(&kept, texts, keep) }); err != nil && r.MadeRevision() {
+		if err := d.writer.do(func() error { return d.store.Add(&kept, texts, keep) }); err != nil && r.MadeRevision() {
 			lost = config.Problems{{Path: "host.state.dir", Message: fmt.Sprintf("r%d is not on disk: a start may forget it: %v", r.Number, err), Warning: true}}
 		}
 	}
 	if r.Source != SourceStart && r.Source != SourceFile {
-		m.audit(state.AuditEntry{
+		d.audit(state.AuditEntry{
 			At: r.At, Action: r.Source, Who: r.Who, Why: r.Why, Revision: r.Number, Hash: r.Hash, Result: r.Result, Error: r.Error,
 		})
 	}
 	if set != nil && (observed || !ofOverrides(r)) { // whether the set is good does not depend on overrides
-		m.runs(r.Number, set, observed)
+		d.runs(r.Number, set, observed)
 	}
 	return lost
 }
 
 // audit keeps an entry of the audit log.
-func (m *memory) audit(e state.AuditEntry) {
-	if m != nil {
-		_ = m.writer.do(func() error { return m.store.Audit.Add(e) })
+func (d *stateDir) audit(e state.AuditEntry) {
+	if d != nil {
+		_ = d.writer.do(func() error { return d.store.Audit.Add(e) })
 	}
 }
 
 // serves records that the host is ready.
-func (m *memory) serves(g *generation) {
-	if m == nil {
+func (d *stateDir) serves(g *generation) {
+	if d == nil {
 		return
 	}
-	m.mu.Lock()
-	m.ready = true
-	m.mu.Unlock()
-	m.runs(g.revision, g.set, g.window.Load() != nil)
+	d.mu.Lock()
+	d.ready = true
+	d.mu.Unlock()
+	d.runs(g.revision, g.set, g.window.Load() != nil)
 }
 
 // runs records which set a ready host runs, and marks it good after a while, unless it is observed.
-func (m *memory) runs(number int, set *config.Set, observed bool) {
-	if !m.isReady() {
+func (d *stateDir) runs(number int, set *config.Set, observed bool) {
+	if !d.isReady() {
 		return
 	}
 	now := time.Now()
-	_ = m.writer.do(func() error { return m.store.Boot.Ready(set.Hash, now) })
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
+	_ = d.writer.do(func() error { return d.store.Boot.Ready(set.Hash, now) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
 		return
 	}
-	if m.window != nil {
-		m.window.Stop()
+	if d.untilGood != nil {
+		d.untilGood.Stop()
 	}
 	if !observed {
-		m.window = time.AfterFunc(m.good, func() { m.markGood(number, set, admin.VerdictKept) })
+		d.untilGood = time.AfterFunc(d.goodAfter, func() { d.markGood(number, set, admin.VerdictKept) })
 	}
 }
 
-func (m *memory) isReady() bool {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.ready && !m.closed
+func (d *stateDir) isReady() bool {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.ready && !d.closed
 }
 
 // amend changes the record of a revision.
-func (m *memory) amend(number int, change func(*Attempt)) {
-	if m != nil {
-		_ = m.writer.do(func() error { return m.store.Amend(number, change) })
+func (d *stateDir) amend(number int, change func(*Attempt)) {
+	if d != nil {
+		_ = d.writer.do(func() error { return d.store.Amend(number, change) })
 	}
 }
 
 // settled records the verdict on a revision that was observed. Without evidence it is good after an hour.
-func (m *memory) settled(number int, set *config.Set, verdict string) {
-	if m == nil {
+func (d *stateDir) settled(number int, set *config.Set, verdict string) {
+	if d == nil {
 		return
 	}
 	if verdict == admin.VerdictKept {
-		m.markGood(number, set, verdict)
+		d.markGood(number, set, verdict)
 		return
 	}
-	_ = m.writer.do(func() error { return m.store.Boot.Survived(set.Hash) })
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if m.closed {
+	_ = d.writer.do(func() error { return d.store.Boot.Survived(set.Hash) })
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
 		return
 	}
-	m.window = time.AfterFunc(goodWithoutEvidenceAfter, func() { m.markGood(number, set, verdict) })
+	d.untilGood = time.AfterFunc(goodWithoutEvidenceAfter, func() { d.markGood(number, set, verdict) })
 }
 
 // markGood records that a revision was in force for long enough. A fallback has the hash of the files that it replaces, and a set
 // without texts could not be started from: neither becomes a good set.
-func (m *memory) markGood(number int, set *config.Set, verdict string) {
+func (d *stateDir) markGood(number int, set *config.Set, verdict string) {
 	now := time.Now()
-	_ = m.writer.do(func() error { return m.store.Boot.Survived(set.Hash) })
-	m.history.amend(number, func(r *Attempt) { r.Verdict = verdict })
+	_ = d.writer.do(func() error { return d.store.Boot.Survived(set.Hash) })
+	d.history.amend(number, func(r *Attempt) { r.Verdict = verdict })
 	if set.Hash != set.Replaces && set.Texts != nil {
-		_ = m.writer.do(func() error { return m.store.MarkGood(number, verdict, now) })
+		_ = d.writer.do(func() error { return d.store.MarkGood(number, verdict, now) })
 	}
 }
 
 // forget drops the deaths of the process under a set.
-func (m *memory) forget(set *config.Set) {
-	if m != nil {
-		_ = m.writer.do(func() error { return m.store.Boot.Forget(set.Hash) })
+func (d *stateDir) forget(set *config.Set) {
+	if d != nil {
+		_ = d.writer.do(func() error { return d.store.Boot.Forget(set.Hash) })
 	}
 }
 
 // texts returns the texts of the files of an attempt, by path.
-func (m *memory) texts(r *Attempt) (map[string][]byte, error) {
-	if m == nil {
+func (d *stateDir) texts(r *Attempt) (map[string][]byte, error) {
+	if d == nil {
 		return nil, errors.New("the texts of files are kept only with host.state")
 	}
-	return files.Through(context.Background(), &m.reads, func(at func(string)) (map[string][]byte, error) {
-		at(m.dir)
-		return m.store.Texts(r.Files)
+	return files.Through(context.Background(), &d.reads, func(at func(string)) (map[string][]byte, error) {
+		at(d.dir)
+		return d.store.Texts(r.Files)
 	})
 }
 
 // warning returns why the state directory cannot be written; nil if it can.
-func (m *memory) warning() *config.Problem {
-	if m == nil {
+func (d *stateDir) warning() *config.Problem {
+	if d == nil {
 		return nil
 	}
-	return m.writer.warning()
+	return d.writer.warning()
 }
 
 // close records that the process ends in order, and unlocks the directory.
-func (m *memory) close() {
-	if m == nil {
+func (d *stateDir) close() {
+	if d == nil {
 		return
 	}
-	m.mu.Lock()
-	closed := m.closed
-	m.closed = true
-	if m.window != nil {
-		m.window.Stop()
+	d.mu.Lock()
+	closed := d.closed
+	d.closed = true
+	if d.untilGood != nil {
+		d.untilGood.Stop()
 	}
-	m.mu.Unlock()
+	d.mu.Unlock()
 	if closed {
 		return
 	}
-	_ = m.writer.do(m.store.Boot.End)
+	_ = d.writer.do(d.store.Boot.End)
 	_ = debug.SetCrashOutput(nil, debug.CrashOptions{})
-	if m.writer.close() {
-		_ = m.store.Close() // otherwise it is locked until the process ends
+	if d.writer.close() {
+		_ = d.store.Close() // otherwise it is locked until the process ends
 	}
 }
