@@ -152,23 +152,23 @@ func (a *adminHost) answered(r *admin.Attempt, err error, help string) (*admin.A
 	if err == nil {
 		return r, nil
 	}
-	return nil, a.refused(err, help)
+	return nil, a.rejection(err, help)
 }
 
-// refused returns the error of an attempt as an error of the API. help says what to do about problems.
-func (a *adminHost) refused(err error, help string) error {
+// rejection returns the error of an attempt as an error of the API. help says what to do about problems.
+func (a *adminHost) rejection(err error, help string) error {
 	inForce := a.current.Load().revision
 	var answer *admin.Error
 	var stale *staleError
-	var refused forecastError
+	var exceeds forecastError
 	var problems config.Problems
 	switch {
 	case errors.As(err, &answer):
 		return answer
 	case errors.As(err, &stale):
 		return admin.Errorf(admin.CodeStale, "%v", stale).WithHelp("make the plan again")
-	case errors.As(err, &refused):
-		return refused.answer(inForce)
+	case errors.As(err, &exceeds):
+		return exceeds.answer(inForce)
 	case errors.As(err, &problems):
 		return admin.Errorf(admin.CodeRejected, "the files were not applied, r%d keeps running", inForce).WithHelp("%s", help).WithProblems(problems.Few())
 	default:
@@ -180,7 +180,7 @@ func (a *adminHost) refused(err error, help string) error {
 func (a *adminHost) Plan(_ context.Context, q admin.ApplyRequest) (*admin.Difference, error) {
 	d, err := a.commands.plan(&q)
 	if err != nil {
-		return nil, a.refused(err, fixAndApply)
+		return nil, a.rejection(err, fixAndApply)
 	}
 	return d, nil
 }
@@ -223,7 +223,7 @@ func (a *adminHost) overridden(r *admin.OverrideResult, err error, help string) 
 			WithHelp("%s", help).WithProblems(problems.Few())
 	}
 	if err != nil {
-		return nil, a.refused(err, help)
+		return nil, a.rejection(err, help)
 	}
 	return r, nil
 }

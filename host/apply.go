@@ -80,7 +80,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	if h != nil {
 		r.Pinned = h.hash
 	}
-	if from.held {
+	if from.heldAtStart {
 		r.Result = ResultHeld
 	}
 	if prev != nil {
@@ -92,7 +92,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	a.overrides.applied(prev, g)
 	if u := from.undoes; u != nil {
 		a.metrics.RolledBack()
-		a.state.amend(u.window.next.revision, u.record)
+		a.state.amend(u.window.next.revision, u.markUndone)
 	}
 	return r, nil
 }
@@ -141,7 +141,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 			}
 		}
 	}
-	if from.undoes == nil && !from.back {
+	if from.undoes == nil && !from.accepted {
 		if err := contain(func() error { return judge(prev, g, &from) }); err != nil {
 			a.abandon(steps)
 			return nil, err
@@ -151,7 +151,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	if len(g.overrides) > 0 { // one may have taken away what a comment ignores
 		g.warnings = slices.DeleteFunc(g.warnings, func(p config.Problem) bool { return p.Code == lint.IdleIgnore })
 	}
-	if from.refusable {
+	if from.heedsForecast {
 		g.forecast = forecastOf(a.core, prev, g.set, g.policies, g.changes)
 		if g.forecast != nil && g.forecast.Exceeds != "" {
 			a.abandon(steps)
@@ -160,7 +160,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	}
 	w := a.rollbacks.observe(prev, g, from)
 	if u := from.undoes; u != nil {
-		a.history.amend(u.window.next.revision, u.record) // before the window is gone, so that readers see the verdict
+		a.history.amend(u.window.next.revision, u.markUndone) // before the window is gone, so that readers see the verdict
 	}
 	a.current.Store(g)
 	commits := []func(){g.policies.Activate} // the limits of state that is shared with calls of the generation before
@@ -178,7 +178,7 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 		a.logInternal(err)
 	}
 	a.retire(steps)
-	if prev != nil && !from.refusable && from.undoes == nil { // it holds nothing up
+	if prev != nil && !from.heedsForecast && from.undoes == nil { // it holds nothing up
 		g.forecast = forecastOf(a.core, prev, g.set, g.policies, g.changes)
 	}
 	if w != nil {
@@ -237,7 +237,7 @@ func judge(prev, next *generation, from *trigger) error {
 	if prev != nil {
 		e.Old = prev.set
 	}
-	if prev != nil && from.edits == nil && len(prev.overrides)+len(next.overrides) > 0 {
+	if prev != nil && from.overrides == nil && len(prev.overrides)+len(next.overrides) > 0 {
 		e.Old, e.Next = prev.set.Plain(), next.set.Plain()
 		e.Changes = config.Diff(e.Old, e.Next)
 	}

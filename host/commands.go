@@ -67,8 +67,8 @@ func (c *commands) applyFiles(ctx context.Context, q *admin.ApplyRequest) (Attem
 	}
 	from := trigger{
 		source: SourceApply, who: q.Who, why: q.Message, allowWider: q.AllowWider, holds: holds, warnings: c.transient(next, holds),
-		match:     cmp.Or(q.IfMatch, before.set.Hash), // next is based on it
-		refusable: !q.Force,
+		match:         cmp.Or(q.IfMatch, before.set.Hash), // next is based on it
+		heedsForecast: !q.Force,
 	}
 	if q.RevertAfter > 0 {
 		from.revertAt = time.Now().Add(time.Duration(q.RevertAfter))
@@ -177,7 +177,7 @@ func (c *commands) await(u *unconfirmed) {
 		}
 		why := fmt.Sprintf("r%d was not confirmed: back to r%d", w.revision, w.before.revision)
 		_, err := c.apply(context.Background(), w.before.set, trigger{
-			source: SourceRollback, why: why, holds: w.held, force: true, reverts: w.revision, confirmed: w.done, back: true,
+			source: SourceRollback, why: why, holds: w.held, force: true, reverts: w.revision, confirmed: w.done, accepted: true,
 		})
 		switch {
 		case err == nil:

@@ -46,10 +46,10 @@ func open(ctx context.Context, set *config.Set, o Options, d *stateDir) (*Host, 
 	d.attach(&h.applier.history, h.metrics)
 	d.try(set)
 	from := d.startTrigger(set)
-	from.edits = keptOverrides(d)
+	from.overrides = keptOverrides(d)
 	_, err := h.applier.apply(ctx, set, from)
-	if first := err; err != nil && from.edits != nil {
-		from.edits = nil
+	if first := err; err != nil && from.overrides != nil {
+		from.overrides = nil
 		if _, err = h.applier.apply(ctx, set, from); err == nil {
 			o.Logger.Error(overridesLost, "error", first)
 		}

@@ -48,7 +48,7 @@ func (o *overrides) put(ctx context.Context, q *admin.OverrideRequest) (*admin.O
 		why = q.Message + " (" + why + ")"
 	}
 	r, err := o.change(ctx, trigger{
-		source: admin.SourceOverride, who: q.Who, why: why, warnings: o.lost(o.current.Load().set), edits: func(l overlay) overlay { return l.with(x) },
+		source: admin.SourceOverride, who: q.Who, why: why, warnings: o.lost(o.current.Load().set), overrides: func(l overlay) overlay { return l.with(x) },
 	})
 	return &admin.OverrideResult{Override: x, Revision: r}, err
 }
@@ -71,7 +71,7 @@ func (o *overrides) drop(ctx context.Context, name, who string) (*admin.Override
 		return nil, e.WithHelp("in force: %s", strings.Join(names, ", "))
 	}
 	r, err := o.change(ctx, trigger{
-		source: admin.SourceOverride, who: who, why: "dropped " + name, back: true, edits: func(l overlay) overlay { return l.without(name) },
+		source: admin.SourceOverride, who: who, why: "dropped " + name, accepted: true, overrides: func(l overlay) overlay { return l.without(name) },
 	})
 	return &admin.OverrideResult{Override: *x, Revision: r}, err
 }
@@ -143,7 +143,7 @@ func (o *overrides) end() {
 		return
 	}
 	_, err := o.change(context.Background(), trigger{
-		source: admin.SourceExpiry, why: "ended: " + ended, back: true, edits: func(l overlay) overlay { return l },
+		source: admin.SourceExpiry, why: "ended: " + ended, accepted: true, overrides: func(l overlay) overlay { return l },
 	})
 	if err == nil || errors.Is(err, ErrDraining) {
 		return

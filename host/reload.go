@@ -62,17 +62,17 @@ type reloads struct {
 }
 
 // reload reads the set again and applies it; one that removes much, once it stays the same.
-func (l *reloads) reload(ctx context.Context, c trigger) (Attempt, error) {
+func (l *reloads) reload(ctx context.Context, from trigger) (Attempt, error) {
 	ctx, interrupt := context.WithCancel(ctx)
 	defer interrupt()
 	stop := context.AfterFunc(l.applyCtx, interrupt)
 	defer stop()
 	for {
-		r, doubtful, err := l.look(ctx, c)
+		r, doubtful, err := l.look(ctx, from)
 		if doubtful == "" {
 			return r, err
 		}
-		c.doubtful = doubtful
+		from.doubtful = doubtful
 		if err := pause(ctx, l.secondLookAfter); err != nil && !l.draining.Load() {
 			return Attempt{}, fmt.Errorf("not applied: the edit removes rules, and the files did not stay unchanged for %s: %w", l.secondLookAfter, err)
 		}
@@ -81,13 +81,13 @@ func (l *reloads) reload(ctx context.Context, c trigger) (Attempt, error) {
 
 // look reads the set once and applies it. A set that removes much is applied only if its content was seen a while
 // before; otherwise look returns its hash, and the caller looks again later.
-func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful string, err error) {
+func (l *reloads) look(ctx context.Context, from trigger) (r Attempt, doubtful string, err error) {
 	if l.source == nil {
 		return Attempt{}, "", ErrNoSource
 	}
 	l.reloading.Lock()
 	defer l.reloading.Unlock()
-	set, err := l.load(ctx, c.hash)
+	set, err := l.load(ctx, from.hash)
 	running := l.current.Load().set.Plain()
 	switch {
 	case l.draining.Load():
@@ -96,31 +96,31 @@ func (l *reloads) look(ctx context.Context, c trigger) (r Attempt, doubtful stri
 		return Attempt{}, "", ctx.Err()
 	case err != nil:
 		l.setWaiting(nil)
-		r, err = l.recordRejected(c, err)
+		r, err = l.recordRejected(from, err)
 		return r, "", err
-	case l.rollbacks.isHeld(set.Hash) && !c.force:
+	case l.rollbacks.isHeld(set.Hash) && !from.force:
 		l.setWaiting(nil)
 		l.loaded(set.Hash)
-		return l.rollbacks.stillHeld(set, c), "", nil
-	case set.Hash == running.DesiredHash() && !c.force:
+		return l.rollbacks.stillHeld(set, from), "", nil
+	case set.Hash == running.DesiredHash() && !from.force:
 		l.rollbacks.release(set.Hash)
 		l.setWaiting(nil)
 		l.loaded(set.Hash)
-		return l.unchanged(set, c), "", nil
+		return l.unchanged(set, from), "", nil
 	}
-	if lost := config.Lost(running, set); set.Hash != c.doubtful && lost.Doubtful() {
+	if lost := config.Lost(running, set); set.Hash != from.doubtful && lost.Doubtful() {
 		msg := "edit removes rules: it is applied if it is unchanged in " + l.secondLookAfter.String()
 		l.setWaiting(&waitingEdit{set.Hash, "the " + msg})
-		l.log.Info(msg, "source", c.source, "lost", problemLines(lost.Warnings().Few()))
+		l.log.Info(msg, "source", from.source, "lost", problemLines(lost.Warnings().Few()))
 		return Attempt{}, set.Hash, nil
 	}
 	l.setWaiting(nil)
 	l.loaded(set.Hash)
-	if c.force {
+	if from.force {
 		l.state.forget(set)
 	}
-	c.warnings = l.replaced(set)
-	r, err = l.apply(ctx, set, c)
+	from.warnings = l.replaced(set)
+	r, err = l.apply(ctx, set, from)
 	return r, "", err
 }
 
@@ -232,7 +232,7 @@ func (l *reloads) hash() (hash string, err error) {
 
 // recordRejected records files that could not be read or decoded, unless the same content was rejected before. What could not
 // be read is read again at the next poll.
-func (l *reloads) recordRejected(c trigger, err error) (Attempt, error) {
+func (l *reloads) recordRejected(from trigger, err error) (Attempt, error) {
 	var hash string
 	if loadErr := new(load.Error); errors.As(err, &loadErr) {
 		hash = loadErr.Hash
@@ -241,8 +241,8 @@ func (l *reloads) recordRejected(c trigger, err error) (Attempt, error) {
 	if hash == "" {
 		hash, _ = l.hash()
 	}
-	r := l.rejected(hash, nil, c, err)
-	if last := l.history.latest(); c.source == SourceFile && last.Result == ResultRejected && last.Hash == hash &&
+	r := l.rejected(hash, nil, from, err)
+	if last := l.history.latest(); from.source == SourceFile && last.Result == ResultRejected && last.Hash == hash &&
 		last.Error == r.Error && last.Problems.Error() == r.Problems.Error() {
 		return last, err
 	}
@@ -252,10 +252,10 @@ func (l *reloads) recordRejected(c trigger, err error) (Attempt, error) {
 
 // unchanged returns the outcome of reading the set that runs. It is recorded if it was requested, or follows a
 // rejected attempt: files and host agree again.
-func (l *reloads) unchanged(set *config.Set, c trigger) Attempt {
-	r := c.attempt(l.current.Load(), ResultUnchanged, time.Now())
+func (l *reloads) unchanged(set *config.Set, from trigger) Attempt {
+	r := from.attempt(l.current.Load(), ResultUnchanged, time.Now())
 	r.Hash, r.Rules, r.Files = set.Hash, len(set.Rules), set.Files
-	if c.source != SourceFile || l.history.latest().Result == ResultRejected {
+	if from.source != SourceFile || l.history.latest().Result == ResultRejected {
 		l.record(&r, nil)
 	}
 	return r
@@ -271,9 +271,9 @@ func (l *reloads) follow(ctx context.Context) {
 	defer again.forget()
 	err := l.watcher.Watch(ctx, func(hash string) {
 		again.forget() // this content has replaced the one that it waits for
-		c := trigger{source: SourceFile, hash: hash}
-		if _, c.doubtful, _ = l.look(ctx, c); c.doubtful != "" { // look records and logs every other outcome
-			again.begin(ctx, l, c)
+		from := trigger{source: SourceFile, hash: hash}
+		if _, from.doubtful, _ = l.look(ctx, from); from.doubtful != "" { // look records and logs every other outcome
+			again.begin(ctx, l, from)
 		}
 	})
 	if err != nil {
@@ -287,13 +287,13 @@ type secondLook struct {
 	waits sync.WaitGroup
 }
 
-func (s *secondLook) begin(ctx context.Context, l *reloads, c trigger) {
+func (s *secondLook) begin(ctx context.Context, l *reloads, from trigger) {
 	waiting, end := context.WithCancel(ctx)
 	s.end = end
-	c.hash = "" // the second look reads the files again
+	from.hash = "" // the second look reads the files again
 	s.waits.Go(func() {
-		for c.doubtful != "" && pause(waiting, l.secondLookAfter) == nil {
-			_, c.doubtful, _ = l.look(ctx, c)
+		for from.doubtful != "" && pause(waiting, l.secondLookAfter) == nil {
+			_, from.doubtful, _ = l.look(ctx, from)
 		}
 	})
 }
@@ -307,8 +307,8 @@ func (s *secondLook) forget() {
 }
 
 // newReloads returns the reloads of a host, whose watcher follows the source.
-func newReloads(c *applier, source Source) *reloads {
-	l := &reloads{applier: c, source: source, secondLookAfter: secondLookAfter}
+func newReloads(a *applier, source Source) *reloads {
+	l := &reloads{applier: a, source: source, secondLookAfter: secondLookAfter}
 	if source == nil {
 		return l
 	}

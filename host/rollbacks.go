@@ -36,14 +36,14 @@ type heldFiles struct {
 	set       *config.Set // made of them; nil if they were rolled back or are invalid
 }
 
-// undoing is a rollback.
+// undoing is a rollback of the edit of a window.
 type undoing struct {
 	window  *window
 	verdict string
 }
 
-// record changes the record of the edit that is undone.
-func (u *undoing) record(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict }
+// markUndone changes the record of that edit.
+func (u *undoing) markUndone(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict }
 
 // observe opens the window of a new generation, before it comes into force. It returns nil if the edit is not observed.
 func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
@@ -56,17 +56,17 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	if prev == nil {
 		baseline = r.lastGood(next)
 		prev = baseline
-	} else if uncovered = r.uncovered(prev, next); uncovered == nil && from.edits != nil && prev.window.Load() == nil {
+	} else if uncovered = r.uncovered(prev, next); uncovered == nil && from.overrides != nil && prev.window.Load() == nil {
 		return nil
 	}
 	if prev == nil {
 		return nil
 	}
 	settings := stricter(prev.set, next.set)
-	if kept := settings == nil || from.force; kept && from.edits == nil && from.reverts == 0 { // with the edits before it
+	if kept := settings == nil || from.force; kept && from.overrides == nil && from.reverts == 0 { // with the edits before it
 		r.covered = nil
 	} else {
-		r.covered = r.covered.after(baseline, next, !kept && from.edits == nil)
+		r.covered = r.covered.after(baseline, next, !kept && from.overrides == nil)
 	}
 	if from.undoes != nil {
 		return nil
@@ -104,7 +104,7 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	r.baseline, w.undo = baseline, !from.force
 	if from.holds != nil {
 		w.hash, w.inPlace = from.holds.hash, true
-	} else if observed := prev.window.Load(); from.edits != nil && observed != nil {
+	} else if observed := prev.window.Load(); from.overrides != nil && observed != nil {
 		w.hash = observed.hash // undoing the edit that overrides change undoes the files
 	}
 	if before != nil {
@@ -277,13 +277,13 @@ func (r *rollbacks) release(hash string) {
 }
 
 // stillHeld returns the outcome of reading files that are held. It is recorded unless the watcher has read them.
-func (r *rollbacks) stillHeld(set *config.Set, c trigger) Attempt {
-	about := c.attempt(r.current.Load(), ResultHeld, time.Now())
+func (r *rollbacks) stillHeld(set *config.Set, from trigger) Attempt {
+	about := from.attempt(r.current.Load(), ResultHeld, time.Now())
 	about.Hash, about.Rules, about.Files = set.Hash, len(set.Rules), set.Files
 	if h := r.held.Load(); h != nil {
 		about.Why = h.why
 	}
-	if c.source != SourceFile {
+	if from.source != SourceFile {
 		r.record(&about, nil)
 	}
 	return about

@@ -171,9 +171,9 @@ func (d *stateDir) startTrigger(set *config.Set) trigger {
 	switch {
 	case d == nil:
 	case d.held != nil && set.Replaces == d.held.hash:
-		from.holds, from.held, from.why = d.held, true, d.held.why
+		from.holds, from.heldAtStart, from.why = d.held, true, d.held.why
 	case d.deadly != "" && set.Replaces == d.deadly:
-		from.held, from.why = true, firstProblem(set.Rejected)
+		from.heldAtStart, from.why = true, firstProblem(set.Rejected)
 	}
 	return from
 }

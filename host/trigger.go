@@ -10,28 +10,29 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// trigger is what started an attempt.
+// trigger is what started an attempt, and how the attempt is made.
 type trigger struct {
 	source   string
 	who, why string
-	force    bool
-	hash     string // of the content that the watcher has just read
+	warnings config.Problems // for the record of the attempt
+
+	hash     string // of the content that the watcher has just read; empty: the files are read again
 	doubtful string // hash of a content that removes much: it is applied if it is still there
+	force    bool   // held files and those that run already are applied, too, and evidence does not undo them
 
-	match      string // hash of what must be running; empty: anything
-	allowWider bool
-	refusable  bool            // unless force is set, the edit is not applied if its forecast exceeds a bound
-	revertAt   time.Time       // when the host goes back unless the revision is confirmed; zero: never
-	warnings   config.Problems // about the attempt
-	holds      *heldFiles      // in place of which the set is applied; nil: none
-	held       bool            // at a start: the files are not applied
+	match         string // hash of what must be running; empty: anything
+	allowWider    bool
+	heedsForecast bool       // the edit is not applied if its forecast exceeds a bound, as apply without --force asks
+	revertAt      time.Time  // when the host goes back unless the revision is confirmed; zero: never
+	holds         *heldFiles // in place of which the set is applied; nil: none
+	heldAtStart   bool       // the host starts, and the files are not applied
 
-	edits func(overlay) overlay // how the overrides change; nil: they do not
+	overrides func(overlay) overlay // changes those in force; nil: they stay
 
-	undoes    *undoing
-	reverts   int           // the revision to go back from; 0: any
+	undoes    *undoing      // by autoRollback; nil: nothing
+	reverts   int           // the revision that was not confirmed; 0: none
 	confirmed chan struct{} // closed once that revision is kept
-	back      bool          // the set ran before and was accepted: it is not judged
+	accepted  bool          // the set ran before and was accepted: it is not judged
 }
 
 // attempt returns the record of an attempt after which g runs; nil: nothing does.
@@ -82,8 +83,8 @@ func (t *trigger) overlay(prev *generation, set *config.Set, check func(*config.
 	if prev != nil {
 		list = prev.overrides
 	}
-	if t.edits != nil {
-		list = t.edits(list)
+	if t.overrides != nil {
+		list = t.overrides(list)
 	}
 	plain, now := set.Plain(), time.Now()
 	if len(list) == 0 {
@@ -97,7 +98,7 @@ func (t *trigger) overlay(prev *generation, set *config.Set, check func(*config.
 		return v, err
 	}
 	v, err := with(list)
-	if err == nil || t.source == admin.SourceOverride && !t.back {
+	if err == nil || t.source == admin.SourceOverride && !t.accepted {
 		return v, err
 	}
 	if v, err = with(nil); err != nil {
@@ -119,7 +120,7 @@ func (t *trigger) overlay(prev *generation, set *config.Set, check func(*config.
 // changes returns how two sets differ, without the autoRollback of overrides.
 func (t *trigger) changes(prev, next *config.Set) config.Changes {
 	list := config.Diff(prev, next)
-	if t.edits == nil {
+	if t.overrides == nil {
 		return list
 	}
 	return slices.DeleteFunc(list, func(c config.Change) bool { return c.Path == "autoRollback" })
