@@ -115,76 +115,106 @@ func (a *applier) replace(ctx context.Context, prev *generation, set *config.Set
 	if err != nil {
 		return nil, err
 	}
-	if from.undoes != nil {
-		g.restores = from.undoes.window.rules
+	steps, err := a.plan(ctx, prev, g)
+	if err == nil {
+		err = a.permit(prev, g, from)
 	}
-	var steps []step
+	if err != nil {
+		a.abandon(steps)
+		return nil, err
+	}
+	a.putInForce(prev, g, steps, from)
+	return g, nil
+}
+
+// plan has the parts open and check what next needs. If there is an error, the steps must be abandoned.
+func (a *applier) plan(ctx context.Context, prev, next *generation) (steps []step, err error) {
 	for _, p := range a.parts {
-		var s step
-		err := contain(func() (err error) {
-			s, err = p(ctx, prev, g)
+		err := contain(func() error {
+			s, err := p(ctx, prev, next)
+			if s != nil {
+				steps = append(steps, s)
+			}
 			return err
 		})
-		if s != nil {
-			steps = append(steps, s)
-		}
 		if err != nil {
-			a.abandon(steps)
-			return nil, err
+			return steps, err
 		}
 	}
 	for _, s := range steps {
 		if p, ok := s.(preparer); ok {
 			if err := contain(func() error { return p.prepare(ctx) }); err != nil {
-				a.abandon(steps)
-				return nil, err
+				return steps, err
 			}
 		}
 	}
+	return steps, nil
+}
+
+// permit returns an error if the edit must not be applied although it could be: because of policies.keep, policies.widening or
+// its forecast.
+func (a *applier) permit(prev, next *generation, from trigger) error {
 	if from.undoes == nil && !from.accepted {
-		if err := contain(func() error { return judge(prev, g, &from) }); err != nil {
-			a.abandon(steps)
-			return nil, err
+		if err := contain(func() error { return judge(prev, next, &from) }); err != nil {
+			return err
 		}
 	}
-	g.warnings, _ = config.IgnoresIn(g.set.TextsByPath()).Of(g.warnings, time.Now())
-	if len(g.overrides) > 0 { // one may have taken away what a comment ignores
-		g.warnings = slices.DeleteFunc(g.warnings, func(p config.Problem) bool { return p.Code == lint.IdleIgnore })
+	next.warnings, _ = config.IgnoresIn(next.set.TextsByPath()).Of(next.warnings, time.Now())
+	if len(next.overrides) > 0 { // one may have taken away what a comment ignores
+		next.warnings = slices.DeleteFunc(next.warnings, func(p config.Problem) bool { return p.Code == lint.IdleIgnore })
 	}
 	if from.heedsForecast {
-		g.forecast = forecastOf(a.core, prev, g.set, g.policies, g.changes)
-		if g.forecast != nil && g.forecast.Exceeds != "" {
-			a.abandon(steps)
-			return nil, forecastError{g.forecast}
+		next.forecast = forecastOf(a.core, prev, next.set, next.policies, next.changes)
+		if next.forecast != nil && next.forecast.Exceeds != "" {
+			return forecastError{next.forecast}
 		}
 	}
-	w := a.rollbacks.observe(prev, g, from)
+	return nil
+}
+
+// judge judges the edit by policies.keep and policies.widening, and adds the warnings to next. Overrides make no edit wider or
+// tighter; only those that the attempt puts in force are judged.
+func judge(prev, next *generation, from *trigger) error {
+	e := config.Edit{Next: next.set, Changes: next.changes, Targets: targetsOf(next.routes.Targets()), AllowWider: from.allowWider}
+	if prev != nil {
+		e.Old = prev.set
+	}
+	if prev != nil && from.overrides == nil && len(prev.overrides)+len(next.overrides) > 0 {
+		e.Old, e.Next = prev.set.Plain(), next.set.Plain()
+		e.Changes = config.Diff(e.Old, e.Next)
+	}
+	problems := e.Judge()
+	next.warnings = append(problems.Warnings(), next.warnings...)
+	return problems.Err()
+}
+
+// putInForce replaces prev by next, whose edit is observed from then on.
+func (a *applier) putInForce(prev, next *generation, steps []step, from trigger) {
+	w := a.rollbacks.observe(prev, next, from)
 	if u := from.undoes; u != nil {
 		a.history.amend(u.window.next.revision, u.markUndone) // before the window is gone, so that readers see the verdict
 	}
-	a.current.Store(g)
-	commits := []func(){g.policies.Activate} // the limits of state that is shared with calls of the generation before
+	a.current.Store(next)
+	commit := func(f func()) { // a panic cannot undo what is in force: it is logged
+		a.logInternal(contain(func() error {
+			f()
+			return nil
+		}))
+	}
+	commit(next.policies.Activate) // the limits of state that is shared with calls of the generation before
 	for _, s := range steps {
-		commits = append(commits, func() { s.Commit(a.life) })
+		commit(func() { s.Commit(a.life) })
 	}
 	if u := from.undoes; u != nil {
-		commits = append(commits, func() { u.window.failures.closeBreakers(g) })
-	}
-	for _, commit := range commits { // a panic cannot undo them: it is logged
-		err := contain(func() error {
-			commit()
-			return nil
-		})
-		a.logInternal(err)
+		commit(func() { u.window.failures.closeBreakers(next) })
 	}
 	a.retire(steps)
 	if prev != nil && !from.heedsForecast && from.undoes == nil { // it holds nothing up
-		g.forecast = forecastOf(a.core, prev, g.set, g.policies, g.changes)
+		next.forecast = forecastOf(a.core, prev, next.set, next.policies, next.changes)
 	}
 	if w != nil {
 		a.retiring.Go(func() { a.rollbacks.follow(w) })
 	}
-	return g, nil
 }
 
 // newGeneration checks a set and returns a generation of it that has no parts yet.
@@ -212,6 +242,9 @@ func (a *applier) newGeneration(prev *generation, set *config.Set, from trigger)
 		g.revision = prev.revision + 1
 		g.changes, g.pending = from.changes(prev.set, set), config.Diff(a.first, set).Pending()
 	}
+	if from.undoes != nil {
+		g.restores = from.undoes.window.rules
+	}
 	return g, nil
 }
 
@@ -228,22 +261,6 @@ func (a *applier) logInternal(err error) {
 	if internal, ok := errors.AsType[*config.InternalError](err); ok {
 		a.log.Error("internal error", "where", internal.Where, "panic", internal.Value, "stack", internal.Stack)
 	}
-}
-
-// judge returns an error if the edit must not be applied, and adds warnings about it to next. Overrides make no edit wider or
-// tighter; only those that the attempt puts in force are judged.
-func judge(prev, next *generation, from *trigger) error {
-	e := config.Edit{Next: next.set, Changes: next.changes, Targets: targetsOf(next.routes.Targets()), AllowWider: from.allowWider}
-	if prev != nil {
-		e.Old = prev.set
-	}
-	if prev != nil && from.overrides == nil && len(prev.overrides)+len(next.overrides) > 0 {
-		e.Old, e.Next = prev.set.Plain(), next.set.Plain()
-		e.Changes = config.Diff(e.Old, e.Next)
-	}
-	problems := e.Judge()
-	next.warnings = append(problems.Warnings(), next.warnings...)
-	return problems.Err()
 }
 
 func (a *applier) abandon(steps []step) {
@@ -295,7 +312,8 @@ func (a *applier) stop() {
 	a.locked(func(*generation) {}) // waits for it
 }
 
-// rejected returns an attempt that changed nothing.
+// rejected returns the record of an attempt that changed nothing, with the reason: the problems of the files, or else the text of
+// the error. It logs a panic.
 func (a *applier) rejected(hash string, files []config.File, from trigger, err error) Attempt {
 	r := from.attempt(a.current.Load(), ResultRejected, time.Now())
 	r.Hash, r.Files = hash, files
@@ -311,7 +329,9 @@ func (a *applier) rejected(hash string, files []config.File, from trigger, err e
 func (a *applier) record(r *Attempt, set *config.Set) {
 	a.remember(r, set)
 	a.metrics.Reloaded(telemetry.Reload{Result: r.Result, Revision: r.Number, InSync: a.inSync(a.history.latest()), At: r.At})
-	if r.Source != SourceAutoRollback && !byCommand(r) || r.MadeRevision() && !ofOverrides(r) && a.rollbacks.held.Load() == nil {
+	readFiles := r.Source != SourceAutoRollback && !byCommand(r)
+	runsFiles := r.MadeRevision() && !ofOverrides(r) && a.rollbacks.held.Load() == nil
+	if readFiles || runsFiles {
 		a.metrics.SetFilesAccepted(r.Result != ResultRejected && (set == nil || set.Fallback == ""))
 	}
 	logAttempt(a.log, r)
@@ -328,11 +348,11 @@ func (a *applier) amend(number int, change func(*Attempt)) {
 
 // remember adds an attempt to the history, and to that on disk.
 func (a *applier) remember(r *Attempt, set *config.Set) {
-	keep, s, observed := view.RevisionsKept, a.first.Manifest.Host.State, false
+	keep, running, observed := view.RevisionsKept, a.first, false
 	if g := a.current.Load(); g != nil {
-		s, observed = g.set.Manifest.Host.State, g.window.Load() != nil || set != nil && a.rollbacks.covered != nil
+		running, observed = g.set, g.window.Load() != nil || set != nil && a.rollbacks.covered != nil
 	}
-	if s != nil {
+	if s := running.Manifest.Host.State; s != nil {
 		keep = s.History
 	}
 	a.history.limit(keep)
