@@ -33,12 +33,12 @@ type failures struct {
 
 // failing counts the calls of one method of this host or of an upstream.
 type failing struct {
-	name    string
-	calls   *traffic.Method
-	start   traffic.Sum
-	before  ratio
-	stopped *atomic.Uint64 // calls that timeouts and breakers have ended because of the edit; nil: not counted
-	held    bool           // overrides have begun to keep breakers open or closed: the calls are not judged
+	name         string
+	calls        *traffic.Method
+	start        traffic.Sum
+	before       ratio
+	stopped      *atomic.Uint64 // calls that timeouts and breakers have ended because of the edit; nil: not counted
+	keptBreakers bool           // overrides have begun to keep breakers open or closed: the calls are not judged
 }
 
 // ratio counts calls, and those of them that failed.
@@ -101,11 +101,11 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 		f.opened = earlier.opened
 	}
 	now := time.Now()
-	held := heldOf(w.baseline, w.next, now)
-	add := func(how effect, isHeld bool, name, key string, calls *traffic.Method) {
+	kept := withKeptBreakers(w.baseline, w.next, now)
+	add := func(how effect, kept bool, name, key string, calls *traffic.Method) {
 		switch how {
 		case unaffected:
-			if !isHeld {
+			if !kept {
 				f.others = append(f.others, newFailing(name, calls, nil, f.minimum, now))
 			}
 			return
@@ -117,7 +117,7 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 		if known := earlier.of(name); known != nil {
 			next.before = known.before
 		}
-		next.held = isHeld
+		next.keptBreakers = kept
 		f.affected = append(f.affected, next)
 	}
 	for _, s := range w.next.services {
@@ -126,14 +126,14 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 			if w.rules.Touches(method.Target, only) {
 				how = max(how, byRules)
 			}
-			add(how, held.service(s.Config) != unaffected, "calls of "+method.Target.Service+"."+method.Name, stoppedKey("", method.Target.String()), method.Traffic())
+			add(how, kept.service(s.Config) != unaffected, "calls of "+method.Target.Service+"."+method.Name, stoppedKey("", method.Target.String()), method.Traffic())
 		}
 	}
 	for i := range w.next.set.Manifest.Upstreams {
 		name := w.next.set.Manifest.Upstreams[i].Name
 		for _, method := range m.Upstream(name).Methods() {
 			called := "calls to " + name + " (" + strings.Replace(method.Name, "/", ".", 1) + ")"
-			add(f.reached.upstreams[name], held.upstreams[name] != unaffected, called, stoppedKey(name, method.Name), method.Method)
+			add(f.reached.upstreams[name], kept.upstreams[name] != unaffected, called, stoppedKey(name, method.Name), method.Method)
 		}
 	}
 	if len(f.affected) == 0 {
@@ -229,9 +229,9 @@ func affectedBy(changes config.Changes, before, next *config.Set) affected {
 	return a
 }
 
-// heldOf returns the services and upstreams with calls that may fail, or no longer fail, because overrides keep breakers open or closed
+// withKeptBreakers returns the services and upstreams with calls that may fail, or no longer fail, because overrides keep breakers open or closed
 // which they did not do in all of the time before the edit.
-func heldOf(baseline, next *generation, now time.Time) affected {
+func withKeptBreakers(baseline, next *generation, now time.Time) affected {
 	a := affected{make(map[string]effect), make(map[string]effect)}
 	for _, x := range next.overrides {
 		r := next.set.Rule(x.Target)
@@ -285,7 +285,7 @@ func (f *failures) judge() string {
 	before, now = ratio{}, ratio{}
 	for i := range f.affected {
 		m := &f.affected[i]
-		if m.before.all == 0 || m.held {
+		if m.before.all == 0 || m.keptBreakers {
 			continue
 		}
 		n := m.now()
@@ -301,7 +301,7 @@ func (f *failures) judge() string {
 func (f *failures) calls() (n uint64) {
 	if f != nil {
 		for i := range f.affected {
-			if m := &f.affected[i]; !m.held {
+			if m := &f.affected[i]; !m.keptBreakers {
 				n += m.now().all
 			}
 		}

@@ -71,16 +71,8 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	if from.undoes != nil {
 		return nil
 	}
-	before, now := prev.window.Load(), time.Now()
-	switch {
-	case uncovered != nil: // the window of an edit that was covered begins now
-		baseline, before = uncovered, nil
-	case before == nil:
-	case !before.undo: // it was forced
-		baseline, before = prev, nil
-	case before.chain.isOver(before.settings.Window.Std(), now):
-		baseline, before = cmp.Or(before.chain.after(before, now).stable, prev), nil
-	}
+	now := time.Now()
+	baseline, before := compareWith(baseline, prev, uncovered, now)
 	if settings == nil {
 		return nil
 	}
@@ -101,23 +93,45 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	if w == nil {
 		return nil
 	}
-	r.baseline, w.undo = baseline, !from.force
-	if from.holds != nil {
-		w.hash, w.inPlace = from.holds.hash, true
-	} else if observed := prev.window.Load(); from.overrides != nil && observed != nil {
-		w.hash = observed.hash // undoing the edit that overrides change undoes the files
-	}
+	r.baseline, w.undo, w.inPlace, w.hash = baseline, !from.force, from.holds != nil, filesOf(prev, next, from, uncovered != nil)
 	if before != nil {
 		w.chain = before.chain.after(before, now)
-	}
-	if from.fromFiles() || from.source == SourceStart || uncovered != nil && from.holds == nil {
-		w.hash = next.set.DesiredHash()
 	}
 	if from.source == SourceStart {
 		r.log.Info("the start is observed like an edit of the last good set", "revision", next.revision, "last_good", baseline.revision)
 	}
 	next.window.Store(w)
 	return w
+}
+
+// compareWith returns the generation to compare the next one with, and the window that goes on in that of the next one; nil: none does.
+// baseline is the last whose own window ended well. If an edit that was covered comes into force, uncovered is the set before it.
+func compareWith(baseline, prev, uncovered *generation, now time.Time) (*generation, *window) {
+	before := prev.window.Load()
+	switch {
+	case uncovered != nil: // the window of the edit that was covered begins now
+		return uncovered, nil
+	case before == nil:
+		return baseline, nil
+	case !before.undo: // it was forced
+		return prev, nil
+	case before.chain.isOver(before.settings.Window.Std(), now):
+		return cmp.Or(before.chain.after(before, now).stable, prev), nil
+	}
+	return baseline, before
+}
+
+// filesOf returns the hash of the files that are held if the edit is undone; empty: none are.
+func filesOf(prev, next *generation, from trigger, uncovers bool) string {
+	switch observed := prev.window.Load(); {
+	case from.fromFiles(), from.source == SourceStart, uncovers && from.holds == nil:
+		return next.set.DesiredHash()
+	case from.holds != nil:
+		return from.holds.hash
+	case from.overrides != nil && observed != nil:
+		return observed.hash // undoing the edit that overrides change undoes the files
+	}
+	return ""
 }
 
 // lastGood returns the generation of the last good set, to compare a start with it; nil if there is none, or if it is what starts. It
