@@ -102,10 +102,10 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 	}
 	now := time.Now()
 	kept := withKeptBreakers(w.baseline, w.next, now)
-	add := func(how effect, kept bool, name, key string, calls *traffic.Method) {
+	add := func(how effect, keptBreakers bool, name, key string, calls *traffic.Method) {
 		switch how {
 		case unaffected:
-			if !kept {
+			if !keptBreakers {
 				f.others = append(f.others, newFailing(name, calls, nil, f.minimum, now))
 			}
 			return
@@ -117,7 +117,7 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 		if known := earlier.of(name); known != nil {
 			next.before = known.before
 		}
-		next.keptBreakers = kept
+		next.keptBreakers = keptBreakers
 		f.affected = append(f.affected, next)
 	}
 	for _, s := range w.next.services {
@@ -229,8 +229,8 @@ func affectedBy(changes config.Changes, before, next *config.Set) affected {
 	return a
 }
 
-// withKeptBreakers returns the services and upstreams with calls that may fail, or no longer fail, because overrides keep breakers open or closed
-// which they did not do in all of the time before the edit.
+// withKeptBreakers returns the services and upstreams with calls that may fail, or no longer fail, because overrides keep breakers
+// open or closed which they did not do in all of the time before the edit.
 func withKeptBreakers(baseline, next *generation, now time.Time) affected {
 	a := affected{make(map[string]effect), make(map[string]effect)}
 	for _, x := range next.overrides {
