@@ -20,7 +20,8 @@ import (
 // ErrDraining is the error of attempts to change a host that is draining.
 var ErrDraining = errors.New("the host is draining")
 
-// applier replaces the generation of a host.
+// applier replaces the generation of a host. Every change goes through apply: reloads call it for files, commands and overrides for
+// operators, and rollbacks to undo an edit.
 type applier struct {
 	*core
 	registry  *registry.Registry

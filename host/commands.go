@@ -52,7 +52,8 @@ func (c *commands) plan(q *admin.ApplyRequest) (*admin.Difference, error) {
 	return d, err
 }
 
-// applyFiles puts files in force, besides those that run.
+// applyFiles puts files in force, besides those that run. If they cannot be placed or decoded, the error is all that is said
+// about them; any later rejection is recorded.
 func (c *commands) applyFiles(ctx context.Context, q *admin.ApplyRequest) (Attempt, error) {
 	c.reloading.Lock()
 	defer c.reloading.Unlock()

@@ -10,8 +10,8 @@ import (
 
 // Messages of the log lines about events that OnAttempt and OnReady report as well.
 const (
-	LogApplied   = "configuration applied"
-	LogReloaded  = "configuration reloaded"
+	LogApplied   = "configuration applied"  // at the start
+	LogReloaded  = "configuration reloaded" // by an edit or a command
 	LogRejected  = "configuration rejected, the running one stays"
 	LogUnchanged = "configuration unchanged"
 	LogListening = "listening"

@@ -59,7 +59,8 @@ func (e *Error) Error() string { return e.Problems.Error() }
 func (e *Error) Unwrap() error { return e.Problems }
 
 // Dirs returns the directories to watch for changes of the set: those of all files and patterns, and of the targets
-// of links on the way to them. A missing directory is replaced by its nearest existing parent.
+// of links on the way to them, such as ..data in a Kubernetes volume. A missing directory is replaced by its nearest
+// existing parent.
 func Dirs(set *config.Set) []string {
 	d := directories{}
 	for _, f := range set.Files {

@@ -66,7 +66,7 @@ func TestFilesThatDoNotAnswerDoNotDelayTheEnd(t *testing.T) {
 		begin := time.Now()
 		a.end()
 		<-a.ended
-		if took := time.Since(begin); took > farewell {
+		if took := time.Since(begin); took > lastReadWait {
 			t.Errorf("it took %s", took)
 		}
 		a.answer <- "b"
@@ -86,7 +86,7 @@ func TestWatchWaitsForARunningChange(t *testing.T) {
 		made := false
 		if err := w.Watch(ctx, func(string) {
 			cancel()
-			time.Sleep(10 * farewell)
+			time.Sleep(10 * lastReadWait)
 			made = true
 		}); err != nil || !made {
 			t.Errorf("%v, made %v", err, made)

@@ -137,8 +137,8 @@ func (d *dirs) forget(path string) (was bool) {
 	return was
 }
 
-// surroundings returns the directories to watch for path: itself or its nearest existing parent, and those that hold
-// a link on the way to it.
+// surroundings returns the directories to watch for a directory: itself or, if it is gone meanwhile, its nearest existing parent,
+// and those that hold a link on the way to it.
 func surroundings(path string) []string {
 	abs, err := filepath.Abs(path)
 	if err != nil {

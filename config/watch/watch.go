@@ -102,7 +102,7 @@ func (w *Watcher) Watch(ctx context.Context, changed func(hash string)) error {
 		select {
 		case <-done:
 			return nil
-		case <-time.After(farewell):
+		case <-time.After(lastReadWait):
 			if w.touching.Load() {
 				return nil
 			}
@@ -126,8 +126,8 @@ func (w *Watcher) isNew(hash string) bool {
 	return hash != w.known
 }
 
-// farewell bounds the wait for a read after ctx has ended.
-const farewell = time.Second
+// lastReadWait is how long Watch waits for a read after ctx has ended.
+const lastReadWait = time.Second
 
 func (w *Watcher) watch(ctx context.Context, changed func(hash string)) {
 	defer w.dir.close()
@@ -175,7 +175,7 @@ var errClosed = errors.New("the watcher was closed")
 
 func (w *Watcher) lose(err error) {
 	w.dir.lose(err)
-	w.show()
+	w.updateState()
 }
 
 // arm starts or restarts the quiet time.
@@ -246,7 +246,7 @@ func (w *Watcher) watchDirs() bool {
 	back := w.touch()
 	changed := w.dir.follow(w.o.Dirs())
 	back()
-	w.show()
+	w.updateState()
 	return changed
 }
 
@@ -257,24 +257,25 @@ const hangReportedAfter = 15 * time.Second
 // that hang.
 func (w *Watcher) touch() (back func()) {
 	w.touching.Store(true)
-	told := make(chan struct{})
+	reported := make(chan struct{})
 	timer := time.AfterFunc(hangReportedAfter, func() {
-		defer close(told)
-		w.tell(fmt.Sprintf("no answer from the files within %s: is their file system unreachable?", hangReportedAfter))
+		defer close(reported)
+		w.setProblem(fmt.Sprintf("no answer from the files within %s: is their file system unreachable?", hangReportedAfter))
 	})
 	return func() {
 		w.touching.Store(false)
 		if !timer.Stop() {
-			<-told
-			w.show()
+			<-reported
+			w.updateState()
 		}
 	}
 }
 
-// show updates the state.
-func (w *Watcher) show() { w.tell(w.dir.problem()) }
+// updateState sets the problem that the directories have.
+func (w *Watcher) updateState() { w.setProblem(w.dir.problem()) }
 
-func (w *Watcher) tell(problem string) {
+// setProblem changes the state, and logs that it has changed. An empty problem is none.
+func (w *Watcher) setProblem(problem string) {
 	w.mu.Lock()
 	changed := w.state.Since.IsZero() || w.state.Problem != problem
 	before := w.state
