@@ -39,7 +39,7 @@ func TestAnEditIsObservedWhenTheOverrideThatCoversItEnds(t *testing.T) {
 		want  bool // it is undone
 	}{
 		{name: "dropped", lasts: time.Hour, rate: 1, ends: drop, want: true},
-		{name: "expired", lasts: 2 * time.Second, rate: 1, ends: func(*testing.T, *hosttest.Host) {}, want: true},
+		{name: "expired", lasts: 12 * time.Second, rate: 1, ends: func(*testing.T, *hosttest.Host) {}, want: true},
 		{name: "in the window of another edit", lasts: time.Hour, rate: 1, more: "2000", ends: drop, want: true},
 		{name: "beside an edit that is not confirmed", lasts: time.Hour, rate: 1, stage: true, ends: drop, want: true},
 		{name: "by force", lasts: time.Hour, rate: 1, force: true, ends: drop},
