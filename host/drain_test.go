@@ -205,8 +205,8 @@ func callUntilClosed(conn net.Conn, answered func()) error {
 	const silence = 50 * time.Millisecond
 	defer answered()
 	in := bufio.NewReader(conn)
-	last := time.Now()
-	for {
+	for last := time.Now(); ; {
+		sent := time.Now()
 		_, err := fmt.Fprintf(conn, "POST /Arith/Mul HTTP/1.1\r\nHost: %s\r\nContent-Length: 13\r\n\r\n%s", conn.RemoteAddr(), `{"A":2,"B":3}`)
 		silent := time.Since(last) > silence
 		var res *http.Response
@@ -220,8 +220,8 @@ func callUntilClosed(conn net.Conn, answered func()) error {
 			return err
 		}
 		_, _ = io.Copy(io.Discard, res.Body)
-		last = time.Now()
 		answered()
+		last = sent // the host has been silent for less
 		if res.StatusCode != http.StatusOK {
 			return errors.New(res.Status)
 		}

@@ -240,7 +240,8 @@ func callAFew(address string) error {
 	defer conn.Close()
 	for i := 0; i < 5 && !conn.Draining(); i++ {
 		var r reply
-		silent := time.Since(last) > silence
+		sent := time.Now()
+		silent := sent.Sub(last) > silence
 		err := hosttest.CallJSON(context.Background(), conn, "Arith", "Mul", args{2, i}, &r)
 		if e := code.From(err); e != nil && (e.Reason == code.ReasonDraining || silent && e.Code == code.Unavailable) {
 			return nil
@@ -248,7 +249,7 @@ func callAFew(address string) error {
 		if err != nil {
 			return err
 		}
-		last = time.Now()
+		last = sent // the host has been silent for less
 		if r.C != 2*i {
 			return fmt.Errorf("2 * %d is %d", i, r.C)
 		}
