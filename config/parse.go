@@ -19,6 +19,8 @@ const (
 	maxDepth       = 64
 	maxAliasValues = 10_000 // values expanded from aliases, counted each time
 	maxDocuments   = 1000   // of which one may have content
+
+	byteOrderMark = "\xef\xbb\xbf" // before the text of some editors
 )
 
 // newerYAML matches the directive for YAML 1.2, which the library reads but does not accept.
@@ -27,7 +29,7 @@ var newerYAML = regexp.MustCompile(`(?m)^%YAML 1\.2([ \t\r]|$)`)
 // parse returns the root node of the one document with content, or nil if there is none. blank reports whether the
 // file has empty documents, as generators write them.
 func parse(data []byte) (root *yaml.Node, blank bool, problem *Problem) {
-	data = bytes.TrimPrefix(data, []byte("\xef\xbb\xbf"))
+	data = bytes.TrimPrefix(data, []byte(byteOrderMark))
 	if problem := checkText(data); problem != nil {
 		return nil, false, problem
 	}
@@ -288,22 +290,28 @@ func cannotStart(c rune) string {
 
 // charAt returns the character at a position of data, or a space beyond its end.
 func charAt(data []byte, line, column int) rune {
-	for ; line > 1; line-- {
-		_, rest, found := bytes.Cut(data, []byte("\n"))
-		if !found {
-			return ' '
-		}
-		data = rest
-	}
-	for ; column > 1 && len(data) > 0; column-- {
-		_, size := utf8.DecodeRune(data)
-		data = data[size:]
-	}
-	r, size := utf8.DecodeRune(data)
+	r, size := utf8.DecodeRune(data[offsetOf(data, line, column):])
 	if size == 0 {
 		return ' '
 	}
 	return r
+}
+
+// offsetOf returns the offset of a position, or the length of data that end before it.
+func offsetOf(data []byte, line, column int) int {
+	at := 0
+	for ; line > 1; line-- {
+		end := bytes.IndexByte(data[at:], '\n')
+		if end < 0 {
+			return len(data)
+		}
+		at += end + 1
+	}
+	for ; column > 1 && at < len(data); column-- {
+		_, size := utf8.DecodeRune(data[at:])
+		at += size
+	}
+	return at
 }
 
 // atEnd reports whether data is empty from line on.

@@ -142,6 +142,14 @@ func (r *Rule) exceptPath(i int) string {
 // enforcedForAll reports whether the rule is enforced for all calls that it matches.
 func (r *Rule) enforcedForAll() bool { return r.Mode != Shadow && r.EnforceShare == nil }
 
+// EnforcedShare returns the share of the callers for which the rule is enforced; 0 in shadow, and if it is off.
+func (r *Rule) EnforcedShare() Share {
+	if r.Mode == Shadow || r.Mode == Off {
+		return 0
+	}
+	return Share(share(r.EnforceShare))
+}
+
 // Access allows and denies callers. Calls that match a deny entry are refused; with allow, so are calls that match
 // no allow entry.
 type Access struct {

@@ -67,7 +67,7 @@ func (c *commands) applyFiles(ctx context.Context, q *admin.ApplyRequest) (Attem
 		return Attempt{}, err
 	}
 	from := trigger{
-		source: SourceApply, who: q.Who, why: q.Message, allowWider: q.AllowWider, holds: holds, warnings: c.transient(next, holds),
+		source: SourceApply, who: q.Who, why: whyApplied(q), allowWider: q.AllowWider, holds: holds, warnings: c.transient(next, holds),
 		match:         cmp.Or(q.IfMatch, before.set.Hash), // next is based on it
 		heedsForecast: !q.Force,
 	}
@@ -251,14 +251,15 @@ func (c *commands) withFiles(q *admin.ApplyRequest) (*config.Set, *heldFiles, er
 	case running.Fallback != "":
 		return nil, nil, fmt.Errorf("the %s runs in place of the files, and cannot be changed: fix the files first", running.Fallback)
 	}
-	a := arrangement{name: running.Files[0].Path, manifest: running.Manifest, texts: texts, others: running.PolicyFiles()}
-	if err := a.place(q.Files); err != nil {
-		return nil, nil, err
+	var err error
+	if q.Promote != nil {
+		err = promote(running.Plain(), texts, q.Promote)
+	} else {
+		a := arrangement{name: running.Files[0].Path, manifest: running.Manifest, texts: texts, others: running.PolicyFiles()}
+		err = a.place(q.Files, q.Prune)
 	}
-	if q.Prune {
-		for _, other := range a.others {
-			delete(texts, other)
-		}
+	if err != nil {
+		return nil, nil, err
 	}
 	next, err := source.LoadKept(texts)
 	if err != nil {
@@ -275,7 +276,8 @@ type arrangement struct {
 	others   []string          // policy files that have not been replaced
 }
 
-func (a *arrangement) place(list []admin.ApplyFile) error {
+// place puts files in place of those of the same name. With prune it removes the other policy files.
+func (a *arrangement) place(list []admin.ApplyFile, prune bool) error {
 	if len(list) == 0 {
 		return admin.Errorf(admin.CodeBadRequest, "no files to apply")
 	}
@@ -294,6 +296,11 @@ func (a *arrangement) place(list []admin.ApplyFile) error {
 		}
 		placed[at], a.texts[at] = f.Path, []byte(f.Text)
 		a.others = slices.DeleteFunc(a.others, func(path string) bool { return path == at })
+	}
+	for _, other := range a.others {
+		if prune {
+			delete(a.texts, other)
+		}
 	}
 	for text := range maps.Values(a.texts) {
 		total += len(text)

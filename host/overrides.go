@@ -158,15 +158,7 @@ func (o *overrides) describe(x *admin.Override, q *admin.OverrideRequest) error 
 	switch q.Action {
 	case admin.ActionOverride:
 		if set.Rule(q.Rule) == nil {
-			var names []string
-			for n := range set.Rules {
-				names = append(names, set.Rules[n].Name)
-			}
-			e := admin.Errorf(admin.CodeNotFound, "no rule is named %q", q.Rule)
-			if meant := config.Suggest(q.Rule, names); meant != "" {
-				return e.WithHelp("did you mean %s?", meant)
-			}
-			return e.WithHelp("easymicro config shows the rules")
+			return noRule(set, q.Rule)
 		}
 		x.Name, x.Target, x.Field, x.Value = overrideName(q.Rule, q.Field), q.Rule, q.Field, q.Value
 		x.Text = fmt.Sprintf("sets %s of %s to %s", q.Field, q.Rule, q.Value)

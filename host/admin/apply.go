@@ -14,10 +14,11 @@ const MaxRequestBytes = 40 << 20
 // maxRevertAfter bounds ApplyRequest.RevertAfter.
 const maxRevertAfter = 24 * time.Hour
 
-// ApplyRequest is a request to put policy files in force without writing them.
+// ApplyRequest is a request to put policy files in force, or to enforce a rule, without writing files.
 type ApplyRequest struct {
-	Files       []ApplyFile `json:"files"`           // they replace policy files of the same name, or are new
-	Prune       bool        `json:"prune,omitempty"` // the other policy files are left out
+	Files       []ApplyFile `json:"files,omitempty"`   // they replace policy files of the same name, or are new
+	Promote     *Promotion  `json:"promote,omitempty"` // instead of files
+	Prune       bool        `json:"prune,omitempty"`   // the other policy files are left out
 	AllowWider  bool        `json:"allow_wider,omitempty"`
 	Force       bool        `json:"force,omitempty"`                // whatever the forecast is; the edit is still observed
 	RevertAfter Seconds     `json:"revert_after_seconds,omitempty"` // the host goes back unless it is confirmed in that time; 0 keeps the revision
@@ -31,6 +32,12 @@ type ApplyRequest struct {
 type ApplyFile struct {
 	Path string `json:"path"`
 	Text string `json:"text"`
+}
+
+// Promotion enforces a rule that is in shadow, or that is enforced for a smaller share of the callers.
+type Promotion struct {
+	Rule         string `json:"rule"`
+	EnforceShare string `json:"enforce_share,omitempty"` // such as 10%; empty: for all callers
 }
 
 // RollbackRequest is a request to put a revision in force again.
@@ -74,6 +81,9 @@ func readApply(r *http.Request) (ApplyRequest, error) {
 	q := ApplyRequest{IfMatch: ifMatch(r), Who: who(r)}
 	if err := readBody(r, &q); err != nil {
 		return q, err
+	}
+	if q.Promote != nil && (len(q.Files) > 0 || q.Prune) {
+		return q, Errorf(CodeBadRequest, "promote excludes files and prune")
 	}
 	if d := time.Duration(q.RevertAfter); d < 0 || d > maxRevertAfter {
 		return q, badValue("revert_after_seconds", d.String(), "at most "+maxRevertAfter.String())

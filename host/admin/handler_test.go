@@ -212,20 +212,29 @@ func TestPprofIsThereOnlyWhenSwitchedOn(t *testing.T) {
 	ask(t, "GET", "http://"+health+"/debug/pprof/", nil).wants(t, 404)
 }
 
-func TestABlockNamesCallersOrPeers(t *testing.T) {
+func TestBodiesAreChecked(t *testing.T) {
 	h := &told{}
 	addr := local(t, h, Options{})
-	for body, status := range map[string]int{
-		`{"method":"*","for_seconds":60}`:                      400,
-		`{"method":"*","caller":"*","for_seconds":60}`:         200,
-		`{"method":"*","peer":"10.0.0.0/8","for_seconds":1.5}`: 200,
+	for _, c := range []struct {
+		path, body string
+		status     int
+	}{
+		{"block", `{"method":"*","for_seconds":60}`, 400},
+		{"block", `{"method":"*","caller":"*","for_seconds":60}`, 200},
+		{"block", `{"method":"*","peer":"10.0.0.0/8","for_seconds":1.5}`, 200},
+		{"apply", `{"promote":{"rule":"x","enforce_share":"10%"}}`, 200},
+		{"apply", `{"promote":{"rule":"x"},"files":[{"path":"p.yaml"}]}`, 400},
+		{"diff", `{"promote":{"rule":"x"},"prune":true}`, 400},
 	} {
-		a := ask(t, "POST", "http://"+addr+"/api/v1/block", func(r *http.Request) {
-			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(body)), int64(len(body))
+		a := ask(t, "POST", "http://"+addr+"/api/v1/"+c.path, func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(c.body)), int64(len(c.body))
 			r.Header.Set("Content-Type", "application/json")
 		})
-		if a.status != status {
-			t.Errorf("%s: %d %s", body, a.status, a.body)
+		if a.status != c.status {
+			t.Errorf("%s %s: %d %s", c.path, c.body, a.status, a.body)
 		}
+	}
+	if p := h.apply.Promote; p == nil || *p != (Promotion{"x", "10%"}) {
+		t.Errorf("%+v", h.apply)
 	}
 }

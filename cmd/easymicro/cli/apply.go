@@ -1,14 +1,11 @@
 package cli
 
 import (
-	"bufio"
 	"bytes"
 	"encoding/json"
 	"errors"
-	"fmt"
 	"os"
 	"strings"
-	"time"
 
 	"github.com/spf13/cobra"
 
@@ -19,14 +16,12 @@ import (
 
 // applyCommand puts policy files in force without writing them.
 type applyCommand struct {
-	*app
-	prune, yes, dryRun, wait, allowWider, force bool
-	revertAfter                                 time.Duration
-	message                                     string
+	applying
+	prune, allowWider bool
 }
 
 func newApply(a *app) *cobra.Command {
-	c := &applyCommand{app: a}
+	c := &applyCommand{applying: applying{app: a}}
 	cmd := &cobra.Command{
 		Use:   "apply FILES…|PLAN",
 		Short: "Put policy files in force on a running host, without writing them",
@@ -60,71 +55,27 @@ back.`,
 		},
 		RunE: c.run,
 	}
-	flags := cmd.Flags()
-	flags.BoolVar(&c.prune, "prune", false, "take the other policy files of the host out of force")
-	flags.BoolVarP(&c.yes, "yes", "y", false, "do not ask")
-	flags.BoolVar(&c.force, "force", false, "apply even if the forecast exceeds maxNewRefusals")
-	flags.BoolVar(&c.dryRun, "dry-run", false, "have the host check the files and show what would change, and apply nothing")
-	flags.BoolVar(&c.wait, "wait", false, "wait until the host keeps the edit or has rolled it back")
-	flags.BoolVar(&c.allowWider, "allow-wider", false, "accept that more callers may call more methods, under policies.widening: refuse")
-	flags.DurationVar(&c.revertAfter, "revert-after", 0, "go back after this `TIME` unless easymicro confirm is run before")
-	flags.StringVarP(&c.message, "message", "m", "", "`REASON` for the history and the audit log")
-	for _, name := range []string{"revert-after", "message"} {
-		_ = cmd.RegisterFlagCompletionFunc(name, cobra.NoFileCompletions)
-	}
+	c.flags(cmd)
+	cmd.Flags().BoolVar(&c.prune, "prune", false, "take the other policy files of the host out of force")
+	cmd.Flags().BoolVar(&c.allowWider, "allow-wider", false, "accept that more callers may call more methods, under policies.widening: refuse")
 	return cmd
 }
 
 func (c *applyCommand) run(cmd *cobra.Command, args []string) error {
-	asks := !c.yes && !c.dryRun
-	switch {
-	case cmd.Flags().Changed("revert-after") && c.revertAfter < time.Second:
-		return usageError("--revert-after: %s is too short: want a time such as 2m", c.revertAfter)
-	case asks && !terminal(c.in):
-		return usageError("apply asks for confirmation, but the input is not a terminal: use --yes, or --dry-run to preview the changes")
+	if err := c.check(cmd); err != nil {
+		return err
 	}
 	q, err := c.request(args)
 	if err != nil {
 		return err
 	}
-	host, err := newHostClient(c.app)
-	if err != nil {
-		return err
-	}
-	d, err := host.Plan(cmd.Context(), *q)
-	if err != nil {
-		return reloadError(host, err)
-	}
-	shown := &difference{&c.printer, d}
-	switch {
-	case c.dryRun || len(d.Changes) == 0 || len(d.Problems.Errors()) > 0:
-		if err := c.print(d, shown.text); err != nil {
-			return err
-		}
-		return shown.rejected()
-	case c.format == formatText:
-		shown.text()
-	}
-	question := "Apply?"
-	if f := d.Forecast; f != nil && f.Exceeds != "" && !c.force && terminal(c.in) {
-		question, asks, q.Force = "The forecast exceeds policies.autoRollback.maxNewRefusals. Apply all the same?", true, true
-	}
-	if asks && !c.agreed(question) {
-		return failed("nothing was applied")
-	}
-	q.IfMatch = d.Hash // apply only what was shown
-	r, err := host.Apply(cmd.Context(), *q)
-	if err != nil {
-		return reloadError(host, err)
-	}
-	return (&putInForce{c.app, host, c.wait, d.Warnings}).show(cmd.Context(), r)
+	_, err = c.put(cmd.Context(), q)
+	return err
 }
 
 // request returns the request for the arguments: policy files, or a plan.
 func (c *applyCommand) request(args []string) (*admin.ApplyRequest, error) {
-	q := &admin.ApplyRequest{
-		Prune: c.prune, AllowWider: c.allowWider, Force: c.force, RevertAfter: admin.Seconds(c.revertAfter), Message: c.message,
-	}
+	q := &admin.ApplyRequest{Prune: c.prune, AllowWider: c.allowWider}
 	if len(args) == 1 {
 		p, err := readPlan(args[0])
 		switch {
@@ -140,14 +91,6 @@ func (c *applyCommand) request(args []string) (*admin.ApplyRequest, error) {
 	var err error
 	q.Files, err = readPolicies(args)
 	return q, err
-}
-
-// agreed asks the user a question, and reports whether the answer is yes.
-func (c *applyCommand) agreed(question string) bool {
-	fmt.Fprint(c.err, question+" [y/N] ")
-	answer, _ := bufio.NewReader(c.in).ReadString('\n')
-	answer = strings.ToLower(strings.TrimSpace(answer))
-	return answer == "y" || answer == "yes"
 }
 
 // readPolicies reads files to apply.

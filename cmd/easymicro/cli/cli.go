@@ -89,7 +89,7 @@ Exit codes: 0 success, 1 failure, 2 wrong flags or arguments, 3 problems in the 
 	group("run", "Run a host", newServe(a), newGateway(a), newValidate(a), newPolicyTest(a), newSchema(a), newHandlers(a))
 	group("inspect", "Inspect a running host", newStatus(a), newList(a), newDescribe(a), newExplain(a), newRefusals(a), newShadow(a), newTop(a),
 		newDiff(a), newConfig(a), newHistory(a))
-	group("change", "Change a running host", newApply(a), newConfirm(a), newRollback(a), newReload(a), newDrain(a), newUndrain(a))
+	group("change", "Change a running host", newApply(a), newPromote(a), newConfirm(a), newRollback(a), newReload(a), newDrain(a), newUndrain(a))
 	group("incident", "Act on an incident", newLimit(a), newBlock(a), newOverride(a), newBypass(a), newBreaker(a))
 	group("call", "Call a service", newCall(a))
 	help := newHelp()

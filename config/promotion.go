@@ -1,0 +1,136 @@
+package config
+
+import (
+	"bytes"
+	"cmp"
+	"errors"
+	"slices"
+	"strings"
+
+	"go.yaml.in/yaml/v4"
+)
+
+// ParseShare parses a ratio as files have it, such as 10% or 0.1.
+func ParseShare(text string) (Share, error) {
+	value, message, suggestion := parseShare(plainTag(text), text)
+	switch {
+	case message == "":
+		return Share(value), nil
+	case suggestion != "":
+		message += " (did you mean " + suggestion + "?)"
+	}
+	return 0, errors.New(message)
+}
+
+// Promoted returns the text of the file of a rule with mode: enforce if it has a mode, and with enforceShare if it has that or if the
+// share is less than 1. All else stays as it is written, comments included.
+func Promoted(r *Rule, text []byte, share Share) ([]byte, error) {
+	root, _, problem := parse(text)
+	if problem != nil {
+		problem.File = r.at.file
+		return nil, Problems{*problem}
+	}
+	bare := bytes.TrimPrefix(text, []byte(byteOrderMark))
+	p := promotion{rule: r, text: bare, mapping: mappingNamed(root, r.Position("name"))}
+	if p.mapping == nil {
+		p.fail("name")
+		return nil, p.problems
+	}
+	p.replace("mode", string(Enforce))
+	if hasKey(p.mapping, "enforceShare") {
+		p.replace("enforceShare", share.String())
+	} else if share < 1 {
+		p.insert("enforceShare", share.String(), "mode")
+	}
+	return slices.Concat(text[:len(text)-len(bare)], p.edited()), p.problems.Err()
+}
+
+// mappingNamed returns the mapping whose name is at a position; nil: none.
+func mappingNamed(root *yaml.Node, at Position) *yaml.Node {
+	for todo := []*yaml.Node{root}; len(todo) > 0; {
+		n := todo[len(todo)-1]
+		todo = append(todo[:len(todo)-1], n.Content...)
+		if n.Kind != yaml.MappingNode {
+			continue
+		}
+		if name := valueOf(n, "name"); name != nil && name.Line == at.Line && name.Column == at.Column {
+			return n
+		}
+	}
+	return nil
+}
+
+// promotion edits the text of a rule.
+type promotion struct {
+	rule     *Rule
+	text     []byte
+	mapping  *yaml.Node
+	edits    []textEdit
+	problems Problems
+}
+
+// textEdit puts words in place of a part of a text.
+type textEdit struct {
+	from, to int
+	words    string
+}
+
+// replace edits the value of a key. Without the key it does nothing.
+func (p *promotion) replace(key, value string) {
+	old := valueOf(p.mapping, key)
+	if old == nil {
+		return
+	}
+	quote := quoteOf(old)
+	p.edit(key, old, quote+old.Value+quote, func(string) string { return quote + value + quote })
+}
+
+// insert adds a key and its value before another key.
+func (p *promotion) insert(key, value, before string) {
+	i := slices.IndexFunc(p.mapping.Content, func(n *yaml.Node) bool { return n.Value == before })
+	if i < 0 {
+		p.fail(before)
+		return
+	}
+	at := p.mapping.Content[i]
+	quote, next := quoteOf(at), "\n"+strings.Repeat(" ", at.Column-1)
+	if p.mapping.Style&yaml.FlowStyle != 0 {
+		next = ", "
+	}
+	p.edit(before, at, quote+before+quote, func(is string) string { return quote + key + quote + ": " + quote + value + quote + next + is })
+}
+
+// edit puts words in place of a node, which must be written as it is expected.
+func (p *promotion) edit(key string, n *yaml.Node, written string, words func(string) string) {
+	at := offsetOf(p.text, n.Line, n.Column)
+	if n.Kind != yaml.ScalarNode || !bytes.HasPrefix(p.text[at:], []byte(written)) {
+		p.fail(key)
+		return
+	}
+	p.edits = append(p.edits, textEdit{at, at + len(written), words(written)})
+}
+
+func (p *promotion) fail(key string) {
+	p.problems = append(p.problems, p.rule.Position(key).Problem(join(p.rule.path, key), "cannot be changed by command: edit the file"))
+}
+
+// edited returns the text with the edits.
+func (p *promotion) edited() []byte {
+	text := p.text
+	slices.SortFunc(p.edits, func(a, b textEdit) int { return cmp.Compare(b.from, a.from) })
+	for _, e := range p.edits { // the last one first, so that the offsets of the others stay
+		text = slices.Concat(text[:e.from], []byte(e.words), text[e.to:])
+	}
+	return text
+}
+
+// quoteOf returns the quote of a scalar, if it has one.
+func quoteOf(n *yaml.Node) string {
+	switch {
+	case n.Style&yaml.DoubleQuotedStyle != 0:
+		return `"`
+	case n.Style&yaml.SingleQuotedStyle != 0:
+		return "'"
+	}
+	return ""
+}
