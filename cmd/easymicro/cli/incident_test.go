@@ -16,9 +16,17 @@ import (
 // flood is a caller that calls without a pause.
 type flood struct {
 	mu      sync.Mutex
-	answers []int // HTTP status codes
+	answers []answer
 	grown   chan struct{}
 }
+
+// answer is the answer to a call of a flood.
+type answer struct {
+	status     int // of HTTP
+	begun, got time.Time
+}
+
+func (a answer) String() string { return strconv.Itoa(a.status) }
 
 var floods sync.Map // *flood by the directory of its script
 
@@ -52,6 +60,7 @@ func (f *flood) call(ctx context.Context, client *http.Client, url, auth string)
 		return
 	}
 	req.Header.Set("Authorization", auth)
+	begun := time.Now()
 	res, err := client.Do(req)
 	if err != nil {
 		return
@@ -59,34 +68,74 @@ func (f *flood) call(ctx context.Context, client *http.Client, url, auth string)
 	_ = res.Body.Close()
 	f.mu.Lock()
 	defer f.mu.Unlock()
-	f.answers = append(f.answers, res.StatusCode)
+	f.answers = append(f.answers, answer{res.StatusCode, begun, time.Now()})
 	close(f.grown)
 	f.grown = make(chan struct{})
 }
 
-// answered waits until most of the next hundred calls of the flood get a status: answered STATUS.
-func answered(ts *testscript.TestScript, _ bool, args []string) {
+// next returns the answers from the first one on, and a channel that is closed once there are more.
+func (f *flood) next(first int) ([]answer, <-chan struct{}) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	return f.answers[first:], f.grown
+}
+
+func floodOf(ts *testscript.TestScript) *flood {
 	v, _ := floods.Load(ts.Getenv("WORK"))
 	f, ok := v.(*flood)
 	if !ok {
 		ts.Fatalf("flood must run first")
 	}
+	return f
+}
+
+// effect bounds how long after a command its effect may show, on a machine however slow.
+const effect = 5 * time.Second
+
+// shown fails unless a call that begins after the command before gets a status soon: shown STATUS WHAT. It logs how soon.
+func shown(ts *testscript.TestScript, _ bool, args []string) {
+	returned, f := time.Now(), floodOf(ts)
+	want, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	late := time.After(effect)
+	for first := 0; ; {
+		next, grown := f.next(first)
+		for _, a := range next {
+			if a.status == want && a.begun.After(returned) {
+				ts.Logf("%s after %s", strings.Join(args[1:], " "), a.got.Sub(returned).Round(10*time.Microsecond))
+				return
+			}
+		}
+		first += len(next)
+		select {
+		case <-grown:
+		case <-late:
+			ts.Fatalf("%s: after %s no call gets %d, but %v", strings.Join(args[1:], " "), effect, want, f.last())
+		}
+	}
+}
+
+// last returns the last answers.
+func (f *flood) last() []answer {
+	all, _ := f.next(0)
+	return all[max(0, len(all)-10):]
+}
+
+// answered waits until most of the next hundred calls of the flood get a status: answered STATUS.
+func answered(ts *testscript.TestScript, _ bool, args []string) {
+	f := floodOf(ts)
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
 	late := time.After(patience)
-	f.mu.Lock()
-	first := len(f.answers)
-	f.mu.Unlock()
-	for {
-		f.mu.Lock()
-		next, grown := f.answers[first:], f.grown
+	all, _ := f.next(0)
+	for first := len(all); ; {
+		next, grown := f.next(first)
 		n := 0
-		for _, got := range next {
-			if got == want {
+		for _, a := range next {
+			if a.status == want {
 				n++
 			}
 		}
-		f.mu.Unlock()
 		if len(next) >= 100 {
 			if n > len(next)/2 {
 				return
@@ -96,18 +145,19 @@ func answered(ts *testscript.TestScript, _ bool, args []string) {
 		select {
 		case <-grown:
 		case <-late:
-			ts.Fatalf("the flood gets %v, want %d", next[max(0, len(next)-10):], want)
+			ts.Fatalf("the flood gets %v, want %d", f.last(), want)
 		}
 	}
 }
 
-// The 3 a.m. story with the binary: find the caller, limit it, see that it works, write the rule.
+// The 3 a.m. story with the binary: find the caller, limit it, see that it works, write the rule. The calls that follow a command show
+// its effect.
 func TestIncidents(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/incident",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"exits": exits, "serve": serve, "screen": onScreen, "log": inLog, "send": send, "ended": ended,
-			"flood": flooding, "answered": answered,
+			"flood": flooding, "answered": answered, "shown": shown,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
