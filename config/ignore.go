@@ -6,6 +6,7 @@ import (
 	"maps"
 	"regexp"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 
@@ -19,7 +20,8 @@ type ignore struct {
 	codes  []lint.Code
 	until  time.Time
 	reason string
-	wrong  string // what is wrong with its form; then only at is set
+	wrong  string // what is wrong with its form; then only at and meant are set
+	meant  string // how it would have to begin; empty: as it does
 }
 
 // ignoreForm is how a comment is written.
@@ -29,11 +31,15 @@ var (
 	ignoreMark = regexp.MustCompile(`(?i)^\s*easymicro:\s*ignore\b`)
 	ignoreText = regexp.MustCompile(`^\s*easymicro:\s*ignore\s+([^\s,]+(?:\s*,\s*[^\s,]+)*)((?:\s.*)?)$`)
 	ignoreEnd  = regexp.MustCompile(`^\s+until\s+(\S+)\s+because\s+(\S.*?)\s*$`)
+	ignoreLike = regexp.MustCompile(`^\s*((\pL+)\s*:?\s*(\pL+))[\s:]+EM[0-9]`)
 )
+
+// ignoreStart is how such a comment begins.
+const ignoreStart = "easymicro: ignore"
 
 // ignoresIn returns the comments in a file that ignore warnings, malformed ones included.
 func ignoresIn(file string, text []byte) (list []ignore) {
-	if !bytes.Contains(bytes.ToLower(text), []byte("easymicro:")) {
+	if !bytes.Contains(text, []byte("EM")) && !bytes.Contains(bytes.ToLower(text), []byte("easymicro")) {
 		return nil
 	}
 	waiting := 0 // comments that stand alone and whose line has not come yet
@@ -46,10 +52,10 @@ func ignoresIn(file string, text []byte) (list []ignore) {
 				list[len(list)-waiting+i].line = number
 			}
 			waiting = 0
-		} else if found && ignoreMark.MatchString(comment) {
+		} else if found && isIgnore(comment) {
 			waiting++
 		}
-		if found && ignoreMark.MatchString(comment) {
+		if found && isIgnore(comment) {
 			one := parseIgnore(comment)
 			one.at, one.line = Position{File: file, Line: number, Column: len([]rune(before)) + 1}, number
 			list = append(list, one)
@@ -58,8 +64,29 @@ func ignoresIn(file string, text []byte) (list []ignore) {
 	return list
 }
 
+// isIgnore reports whether a comment, given without its #, is meant to ignore warnings, misspelt ones included.
+func isIgnore(comment string) bool { return ignoreMark.MatchString(comment) || misspelt(comment) != "" }
+
+// misspelt returns how a comment begins that is meant to ignore warnings, and does not; empty: it is another comment.
+func misspelt(comment string) string {
+	m := ignoreLike.FindStringSubmatch(comment)
+	if m == nil || ignoreMark.MatchString(comment) {
+		return ""
+	}
+	like := func(word, known string) bool {
+		return strings.EqualFold(word, known) || Suggest(strings.ToLower(word), []string{known}) != ""
+	}
+	if like(m[2], "easymicro") && like(m[3], "ignore") {
+		return m[1]
+	}
+	return ""
+}
+
 // parseIgnore parses a comment without its #.
 func parseIgnore(comment string) ignore {
+	if words := misspelt(comment); words != "" {
+		return ignore{wrong: "begins with " + strconv.Quote(words), meant: ignoreStart}
+	}
 	m := ignoreText.FindStringSubmatch(comment)
 	if m == nil {
 		return ignore{wrong: "names no code"}
@@ -112,7 +139,7 @@ type ignoreChecker struct{ *report }
 func (c ignoreChecker) check() {
 	for _, one := range IgnoresIn(c.texts).list {
 		if one.wrong != "" {
-			_ = c.add(lint.BadIgnore, one.at, "", "the comment "+one.wrong+", and ignores nothing: write "+ignoreForm)
+			c.add(lint.BadIgnore, one.at, "", "the comment "+one.wrong+", and ignores nothing: write "+ignoreForm).Suggestion = one.meant
 		}
 		for _, code := range one.codes {
 			c.code(&one, code)

@@ -32,15 +32,24 @@ func TestCommentsIgnoreWarnings(t *testing.T) {
 			want:    []string{"2 EM123"},
 			ignored: 1,
 		},
-		"several codes":             {text: ruleWithHint + " # easymicro: ignore EM220, EM312 until 2027-01-01 because of x", want: []string{"2 EM123"}, ignored: 1},
-		"ended":                     {text: ruleWithHint + ignoringHints, now: after, want: []string{"2 EM312", "2 EM124"}},
-		"below":                     {text: ruleWithHint + "\n" + ignoringHints, want: []string{"2 EM312", "3 EM123"}},
-		"without a date":            {text: ruleWithHint + " # easymicro: ignore EM312 because of x", want: []string{"2 EM312", "2 EM120"}},
-		"without a reason":          {text: ruleWithHint + " # easymicro: ignore EM312 until 2027-01-01", want: []string{"2 EM312", "2 EM120"}},
-		"with an empty reason":      {text: ruleWithHint + " # easymicro: ignore EM312 until 2027-01-01 because ", want: []string{"2 EM312", "2 EM120"}},
-		"with another date":         {text: ruleWithHint + " # easymicro: ignore EM312 until 2027-13-01 because of x", want: []string{"2 EM312", "2 EM120"}},
-		"without a code":            {text: ruleWithHint + " # easymicro: ignore", want: []string{"2 EM312", "2 EM120"}},
-		"in upper case":             {text: ruleWithHint + " # Easymicro: Ignore EM312", want: []string{"2 EM312", "2 EM120"}},
+		"several codes":        {text: ruleWithHint + " # easymicro: ignore EM220, EM312 until 2027-01-01 because of x", want: []string{"2 EM123"}, ignored: 1},
+		"ended":                {text: ruleWithHint + ignoringHints, now: after, want: []string{"2 EM312", "2 EM124"}},
+		"below":                {text: ruleWithHint + "\n" + ignoringHints, want: []string{"2 EM312", "3 EM123"}},
+		"without a date":       {text: ruleWithHint + " # easymicro: ignore EM312 because of x", want: []string{"2 EM312", "2 EM120"}},
+		"without a reason":     {text: ruleWithHint + " # easymicro: ignore EM312 until 2027-01-01", want: []string{"2 EM312", "2 EM120"}},
+		"with an empty reason": {text: ruleWithHint + " # easymicro: ignore EM312 until 2027-01-01 because ", want: []string{"2 EM312", "2 EM120"}},
+		"with another date":    {text: ruleWithHint + " # easymicro: ignore EM312 until 2027-13-01 because of x", want: []string{"2 EM312", "2 EM120"}},
+		"without a code":       {text: ruleWithHint + " # easymicro: ignore", want: []string{"2 EM312", "2 EM120"}},
+		"in upper case":        {text: ruleWithHint + " # Easymicro: Ignore EM312", want: []string{"2 EM312", "2 EM120"}},
+		"misspelt":             {text: ruleWithHint + strings.Replace(ignoringHints, "ignore", "ignroe", 1), want: []string{"2 EM312", "2 EM120"}},
+		"with another name":    {text: ruleWithHint + strings.Replace(ignoringHints, "easymicro", "easymirco", 1), want: []string{"2 EM312", "2 EM120"}},
+		"without a colon":      {text: ruleWithHint + strings.Replace(ignoringHints, "easymicro:", "easymicro", 1), want: []string{"2 EM312", "2 EM120"}},
+		"with two colons":      {text: ruleWithHint + strings.Replace(ignoringHints, "ignore", "ignores:", 1), want: []string{"2 EM312", "2 EM120"}},
+		"misspelt, on the line above": {
+			text: strings.Replace(ignoringHints, "ignore", "ingore", 1) + "\n" + ruleWithHint, want: []string{"2 EM120", "3 EM312"},
+		},
+		"of prose about a code":     {text: ruleWithHint + " # easymicro: see EM312", want: []string{"2 EM312"}},
+		"of another linter":         {text: ruleWithHint + " # yamllint: ignore EM312", want: []string{"2 EM312"}},
 		"of an unknown code":        {text: ruleWithHint + strings.Replace(ignoringHints, "EM312", "EM999", 1), want: []string{"2 EM312", "2 EM121"}},
 		"of an error":               {text: ruleWithHint + strings.Replace(ignoringHints, "EM312", "EM104", 1), want: []string{"2 EM312", "2 EM122"}},
 		"of a comment":              {text: ruleWithHint + strings.Replace(ignoringHints, "EM312", "EM123", 1), want: []string{"2 EM312", "2 EM121"}},
@@ -78,6 +87,17 @@ func TestCommentsIgnoreWarnings(t *testing.T) {
 				}
 			}
 		})
+	}
+}
+
+func TestAMisspeltCommentIsNotSilent(t *testing.T) {
+	text := []byte("rules: []" + strings.Replace(ignoringHints, "ignore", "ignroe", 1) + "\n")
+	set, _ := decodeSet("p.yaml", text)
+	set.Files, set.Texts = []config.File{{Path: "p.yaml", Hash: "h"}}, map[string][]byte{"h": text}
+	want := `p.yaml:1:11: the comment begins with "easymicro: ignroe", and ignores nothing: write # easymicro: ignore EM304 until 2027-01-01 ` +
+		"because REASON (did you mean easymicro: ignore?)"
+	if p := set.Validate(); len(p) != 1 || p[0].String() != want || !p[0].Warning {
+		t.Errorf("%v, want %s", p, want)
 	}
 }
 
