@@ -89,20 +89,16 @@ func (a *adminHost) Revisions(context.Context) ([]admin.Attempt, error) {
 func (a *adminHost) Revision(_ context.Context, number int) (*admin.Attempt, error) {
 	r, ok := a.applier.history.made(number)
 	if !ok {
-		return nil, unknownRevision(number)
+		return nil, a.applier.history.unknown(number)
 	}
 	return &r.Attempt, nil
-}
-
-func unknownRevision(number int) error {
-	return admin.Errorf(admin.CodeNotFound, "unknown revision %d", number)
 }
 
 // RevisionFiles returns the files of a revision with their texts.
 func (a *adminHost) RevisionFiles(_ context.Context, number int) ([]admin.FileText, error) {
 	r, ok := a.applier.history.made(number)
 	if !ok {
-		return nil, unknownRevision(number)
+		return nil, a.applier.history.unknown(number)
 	}
 	texts, err := a.applier.textsOf(&r)
 	if err != nil {

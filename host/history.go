@@ -235,6 +235,19 @@ func (h *history) made(number int) (historyEntry, bool) {
 	return historyEntry{}, false
 }
 
+// unknown returns the error for a revision that is not known, with those that are.
+func (h *history) unknown(number int) error {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	first, last := h.lastApplied.Number, h.lastApplied.Number
+	for i := range h.list {
+		if r := &h.list[i]; r.MadeRevision() || r.Result == ResultRolledBack {
+			first, last = min(first, r.Number), max(last, r.Number)
+		}
+	}
+	return admin.Errorf(admin.CodeNotFound, "unknown revision %d: the history has %d to %d", number, first, last)
+}
+
 // set returns the set of a revision and when it was applied. It is a view.History.
 func (h *history) set(number int) (*config.Set, time.Time, bool) {
 	a, ok := h.applied(number)

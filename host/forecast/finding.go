@@ -49,7 +49,7 @@ func (d *difference) subjects() (list []subject, others []admin.Finding) {
 		}
 		if rule == nil && was == nil {
 			for j := range some {
-				if some[j].Effect != config.Neutral {
+				if some[j].Effect != config.Neutral && !some[j].OfContent() { // certificates are renewed
 					others = append(others, otherChange(some[j:j+1]))
 				}
 			}

@@ -323,6 +323,15 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 	}
 }
 
+// A certificate that is renewed has no forecast.
+func TestNewContentOfAFileIsNotForecast(t *testing.T) {
+	side := forecast.Side{Set: new(config.Set)}
+	renewed := config.Change{Subject: "host.pem", Text: "host.pem content changed", Op: config.OpChange, Effect: config.Changed}
+	if f := forecast.Of(&forecast.Edit{Old: side, Next: side, Changes: config.Changes{renewed}}, new(forecast.Traffic)); f != nil {
+		t.Errorf("%q", f.Lines())
+	}
+}
+
 func BenchmarkOf(b *testing.B) {
 	rules := func(rate string) string {
 		return "  - {name: x, match: {service: Arith}, rateLimit: {rate: " + rate + ", key: caller}}"

@@ -11,6 +11,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/host/admin"
 )
 
@@ -93,17 +94,26 @@ func (c *applyCommand) request(args []string) (*admin.ApplyRequest, error) {
 	return q, err
 }
 
-// readPolicies reads files to apply.
+// readPolicies reads files to apply. Those that cannot be read are problems, as for validate.
 func readPolicies(paths []string) ([]admin.ApplyFile, error) {
 	var list []admin.ApplyFile
+	var problems config.Problems
 	for _, path := range paths {
 		data, err := readFile(path, config.MaxFileBytes)
 		if err != nil {
-			return nil, failed("%s %s", path, files.Reason(err))
+			problems = append(problems, unreadable(path, err))
 		}
 		list = append(list, admin.ApplyFile{Path: path, Text: string(data)})
 	}
+	if len(problems) > 0 {
+		return nil, &exitError{ExitProblems, errors.New(count(len(problems), "problem")), problems}
+	}
 	return list, nil
+}
+
+// unreadable returns the problem of a file that cannot be read.
+func unreadable(file string, err error) config.Problem {
+	return config.Problem{File: file, Message: files.Reason(err), Code: lint.Unreadable}
 }
 
 // planVersion is the version of the format of plans.
@@ -127,7 +137,7 @@ type plan struct {
 func readPlan(path string) (*plan, error) {
 	data, err := readFile(path, maxPlanBytes)
 	if err != nil {
-		return nil, failed("%s %s", path, files.Reason(err))
+		return nil, &exitError{ExitProblems, errors.New("1 problem"), config.Problems{unreadable(path, err)}}
 	}
 	named := strings.HasSuffix(path, ".plan")
 	if !named && !bytes.HasPrefix(bytes.TrimSpace(data), []byte("{")) {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/spf13/cobra"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/policies"
 )
@@ -62,9 +63,9 @@ first call.`,
 		Args:              argRange(0, 1, "at most one argument: RULE, RULE/METHOD or RULE/ENDPOINT"),
 		ValidArgsFunction: firstArgument(a, breakerWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return showBreakers(cmd, a, strings.Join(args, ""), func(list []admin.Breaker) {
+			return showBreakers(cmd, a, strings.Join(args, ""), func(host *hostClient, list []admin.Breaker) {
 				if len(list) == 0 {
-					a.line("no circuit breakers: no rule in force has circuitBreaker, or no upstream was called yet")
+					noBreakers(cmd.Context(), a, host)
 					return
 				}
 				a.titled(withoutEmpty(breakerRows(&a.printer, list), "MODE", "KEPT UNTIL"))
@@ -84,7 +85,7 @@ calls with the last failure, and how often it has changed its state.`,
 		Args:              argRange(1, 1, breakerNeed),
 		ValidArgsFunction: firstArgument(a, breakerWords),
 		RunE: func(cmd *cobra.Command, args []string) error {
-			return showBreakers(cmd, a, args[0], func(list []admin.Breaker) {
+			return showBreakers(cmd, a, args[0], func(_ *hostClient, list []admin.Breaker) {
 				if len(list) == 0 {
 					a.line("%s has no breaker yet: it is made by the first call", args[0])
 				}
@@ -99,7 +100,19 @@ calls with the last failure, and how often it has changed its state.`,
 	}
 }
 
-func showBreakers(cmd *cobra.Command, a *app, name string, text func([]admin.Breaker)) error {
+// noBreakers says why there are no breakers.
+func noBreakers(ctx context.Context, a *app, host *hostClient) {
+	list, _ := host.Overrides(ctx) // without, the reason is more general
+	for i := range list {
+		if x := &list[i]; x.Kind == string(config.KindCircuitBreaker) {
+			a.line("%s; easymicro override drop %s ends it now", overrideText(&a.printer, x), x.Name)
+			return
+		}
+	}
+	a.line("no circuit breakers: no rule in force has circuitBreaker, or no upstream was called yet")
+}
+
+func showBreakers(cmd *cobra.Command, a *app, name string, text func(*hostClient, []admin.Breaker)) error {
 	host, err := newHostClient(a)
 	if err != nil {
 		return err
@@ -108,7 +121,7 @@ func showBreakers(cmd *cobra.Command, a *app, name string, text func([]admin.Bre
 	if err != nil {
 		return host.failed(err)
 	}
-	return a.print(list, func() { text(list) })
+	return a.print(list, func() { text(host, list) })
 }
 
 func newBreakerOpen(a *app) *cobra.Command {

@@ -167,7 +167,7 @@ func (c *validateCommand) check(ctx context.Context, file string) (checked, erro
 		return checked{}, err
 	}
 	if err != nil {
-		return checked{file: file, problems: config.Problems{{File: file, Message: files.Reason(err), Code: lint.Unreadable}}}, nil
+		return checked{file: file, problems: config.Problems{unreadable(file, err)}}, nil
 	}
 	top := config.OutlineOf(data)
 	if file != c.manifest && top.Blank {
