@@ -147,6 +147,8 @@ type Route struct {
 type Remote struct {
 	Etcd     string   `yaml:"etcd" required:"true" pattern:"name" doc:"Name of an entry of discovery.etcd."`
 	Services []string `yaml:"services" required:"true" pattern:"glob" effect:"more" doc:"Services that may be reached; globs."`
+
+	TLS *ClientTLS `yaml:"tls" doc:"TLS to the hosts of the services. Default: none. Without serverName each certificate must have the host of its address, which is often an IP address."`
 }
 
 // GatewayErrors configures what errors reveal to HTTP callers.

@@ -94,24 +94,18 @@ func (m *Manifest) NamedFiles() []NamedFile {
 		}
 	}
 	add("admin.tokenFile", m.Admin.TokenFile, MaxSecretBytes)
-	certificates := func(field string, t *ClientTLS) {
-		if t != nil {
-			add(field+".caFile", t.CAFile, MaxFileBytes)
-			add(field+".certFile", t.CertFile, MaxFileBytes)
-			add(field+".keyFile", t.KeyFile, MaxFileBytes)
-		}
-	}
 	for _, t := range m.ServerTLS() {
 		add(t.Path+".certFile", t.CertFile, MaxFileBytes)
 		add(t.Path+".keyFile", t.KeyFile, MaxFileBytes)
 		add(t.Path+".clientCAFile", t.ClientCAFile, MaxFileBytes)
 	}
-	for i := range m.Upstreams {
-		certificates(fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
+	for _, t := range m.OutgoingTLS() {
+		add(t.Path+".caFile", t.CAFile, MaxFileBytes)
+		add(t.Path+".certFile", t.CertFile, MaxFileBytes)
+		add(t.Path+".keyFile", t.KeyFile, MaxFileBytes)
 	}
 	for i, e := range m.Clusters() {
 		field := fmt.Sprintf("discovery.etcd[%d]", i)
-		certificates(field+".tls", e.TLS)
 		add(field+".usernameFile", e.UsernameFile, MaxSecretBytes)
 		add(field+".passwordFile", e.PasswordFile, MaxSecretBytes)
 	}
@@ -139,6 +133,32 @@ func (m *Manifest) ServerTLS() []ServerTLS {
 	}
 	if t := m.Health.TLS; t != nil {
 		list = append(list, ServerTLS{t, "health", "health.tls", []string{"http"}})
+	}
+	return list
+}
+
+// OutgoingTLS is the TLS of calls to an upstream, to an etcd cluster or to the hosts behind the gateway.
+type OutgoingTLS struct {
+	*ClientTLS
+	Path string // upstreams[0].tls
+}
+
+// OutgoingTLS returns the TLS of outgoing calls, where it is used.
+func (m *Manifest) OutgoingTLS() []OutgoingTLS {
+	var list []OutgoingTLS
+	add := func(path string, t *ClientTLS) {
+		if t != nil {
+			list = append(list, OutgoingTLS{t, path})
+		}
+	}
+	for i := range m.Upstreams {
+		add(fmt.Sprintf("upstreams[%d].tls", i), m.Upstreams[i].TLS)
+	}
+	for i, e := range m.Clusters() {
+		add(fmt.Sprintf("discovery.etcd[%d].tls", i), e.TLS)
+	}
+	if r := m.Gateway.Remote; r != nil {
+		add("gateway.remote.tls", r.TLS)
 	}
 	return list
 }

@@ -17,6 +17,7 @@ type upstreamChecker struct{ *report }
 func (c upstreamChecker) check() {
 	c.upstreams()
 	c.discovery()
+	c.pairs()
 }
 
 func (c upstreamChecker) discovery() {
@@ -33,7 +34,6 @@ func (c upstreamChecker) discovery() {
 		c.members(path, e)
 		c.prefix(path+".prefix", e.Prefix)
 		c.layouts(path+".layouts", e.Layouts)
-		c.pair(path+".tls", e.TLS)
 		switch {
 		case e.UsernameFile != "" && e.PasswordFile == "":
 			c.manifest(lint.NeedsOther, path+".usernameFile", "needs passwordFile")
@@ -161,7 +161,6 @@ func (c upstreamChecker) upstreams() {
 		}
 		c.resolve(path+".resolve", &u.Resolve)
 		c.balancer(path+".loadBalancer", &u.LoadBalancer)
-		c.pair(path+".tls", u.TLS)
 		if !printable(u.Group, maxMetadataValue) {
 			c.manifest(lint.BadSetting, path+".group", "must be at most %d printable characters", maxMetadataValue)
 		}
@@ -245,13 +244,14 @@ func (c upstreamChecker) balancer(path string, b *LoadBalancer) {
 	}
 }
 
-// pair checks that a certificate and its key are set together.
-func (c upstreamChecker) pair(path string, t *ClientTLS) {
-	switch {
-	case t == nil:
-	case t.CertFile == "" && t.KeyFile != "":
-		c.manifest(lint.NeedsOther, path+".keyFile", "needs certFile")
-	case t.CertFile != "" && t.KeyFile == "":
-		c.manifest(lint.NeedsOther, path+".certFile", "needs keyFile")
+// pairs checks that certificates and their keys are set together.
+func (c upstreamChecker) pairs() {
+	for _, t := range c.m.OutgoingTLS() {
+		switch {
+		case t.CertFile == "" && t.KeyFile != "":
+			c.manifest(lint.NeedsOther, t.Path+".keyFile", "needs certFile")
+		case t.CertFile != "" && t.KeyFile == "":
+			c.manifest(lint.NeedsOther, t.Path+".certFile", "needs keyFile")
+		}
 	}
 }

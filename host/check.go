@@ -320,16 +320,13 @@ func (c *checker) outgoing() {
 		_, _, err := credentials.ServerTLS(c.set, t, nil)
 		c.wrong(lint.BadContent, t.Path, err)
 	}
-	for i := range m.Upstreams {
-		path := fmt.Sprintf("upstreams[%d].tls", i)
-		_, err := credentials.ClientTLS(c.set, path, m.Upstreams[i].TLS)
-		c.wrong(lint.BadContent, path, err)
+	for _, t := range m.OutgoingTLS() {
+		_, err := credentials.ClientTLS(c.set, t.Path, t.ClientTLS)
+		c.wrong(lint.BadContent, t.Path, err)
 	}
 	for i, e := range m.Clusters() {
 		path := fmt.Sprintf("discovery.etcd[%d]", i)
-		_, err := credentials.ClientTLS(c.set, path+".tls", e.TLS)
-		c.wrong(lint.BadContent, path+".tls", err)
-		_, err = credentials.Secret(c.set, path+".usernameFile", e.UsernameFile)
+		_, err := credentials.Secret(c.set, path+".usernameFile", e.UsernameFile)
 		c.wrong(lint.BadContent, path+".usernameFile", err)
 		_, err = credentials.Secret(c.set, path+".passwordFile", e.PasswordFile)
 		c.wrong(lint.BadContent, path+".passwordFile", err)

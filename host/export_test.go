@@ -19,7 +19,7 @@ type Directory = outgoing.Directory
 // LeadTo has a gateway.remote find its services in d, from now on and until the next reload. No call may run.
 func LeadTo(h *Host, d Directory) error {
 	g := h.current.Load()
-	l, err := h.remotes.Open(g.routes.Remote.Cluster, d, func() {})
+	l, err := h.remotes.Open(g.routes.Remote.Cluster, d, nil, func() {})
 	if err != nil {
 		return err
 	}

@@ -48,6 +48,10 @@ func TestPagesShowWhatCommandsPrint(t *testing.T) {
 		{name: "circuitbreaker", commands: 4, edits: []edit{{"policies.yaml", "10s", "1000s"}, {"policies.yaml", "5s", "500s"}}},
 		{name: "metrics", commands: 2, edits: []edit{{"policies.yaml", "rate: 1, burst: 5", "rate: 1, per: 10m, burst: 5"}}},
 		{name: "upstream", commands: 5, until: "`explain` takes"}, // it counts per second
+		{
+			name: "tls", commands: 4, edits: []edit{{"easymicro.yaml", "      register: {}                                # for the gateway\n", ""}},
+			from: "The client presents", until: "## The gateway",
+		},
 	} {
 		t.Run(p.name, func(t *testing.T) {
 			h, stock := p.start(t)
@@ -68,20 +72,19 @@ type page struct {
 	name     string
 	commands int    // that it has at least
 	edits    []edit // of the files, so that a slow machine prints the same
+	from     string // the text before the first command that is run
 	until    string // the text before the first command that is not run
 }
 
 type edit struct{ file, from, to string }
 
-// start runs the host of the sample, and the stock that the sample upstream calls.
+// start runs the host of the sample, and the stock that the samples upstream and tls call.
 func (p *page) start(t *testing.T) (h *hosttest.Host, stock string) {
 	t.Helper()
 	dir := t.TempDir()
-	if err := os.CopyFS(dir, os.DirFS(p.name)); err != nil {
-		t.Fatal(err)
-	}
+	copySample(t, p.name, dir)
 	edits := p.edits
-	if p.name == "upstream" {
+	if p.name == "upstream" || p.name == "tls" {
 		stock = hosttest.StartFile(t, filepath.Join(dir, "stock.yaml"), hosttest.Options{}).Address
 		edits = append(edits, edit{"easymicro.yaml", "127.0.0.1:8973", stock})
 	}
@@ -110,12 +113,14 @@ func (p *page) blocks(t *testing.T) (blocks [][]command) {
 	if err != nil {
 		t.Fatal(err)
 	}
+	begun := p.from == ""
 	for i, part := range strings.Split(string(text), "```") {
 		text, isConsole := strings.CutPrefix(part, "console\n")
 		if i%2 == 0 && (edited.MatchString(part) || p.until != "" && strings.Contains(part, p.until)) {
 			break
 		}
-		if i%2 == 0 || !isConsole {
+		begun = begun || strings.Contains(part, p.from)
+		if i%2 == 0 || !isConsole || !begun {
 			continue
 		}
 		var block []command
@@ -154,7 +159,7 @@ func (p *page) run(t *testing.T, h *hosttest.Host, stock string, block []command
 	if err != nil {
 		t.Fatal(err)
 	}
-	there := append([]string{"127.0.0.1/8972", hostname + "/" + port, "-c samples/" + p.name + "/easymicro.yaml", ""}, addresses...)
+	there := append([]string{"127.0.0.1/8972", hostname + "/" + port, "-c samples/" + p.name + "/easymicro.yaml", "", "samples/" + made, "pki/"}, addresses...)
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.NewReplacer(there...).Replace(script))
 	cmd.Dir = h.Dir
 	cmd.Env = append(os.Environ(), "EASYMICRO_LISTEN="+h.Address, "EASYMICRO_ADMIN_LISTEN="+h.AdminAddr().String())

@@ -176,6 +176,7 @@ var layout = map[string]row{
 		others: []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"},
 		tests:  []string{"samples"},
 	},
+	"samples/tls/certs": {},
 	"samples/client": {
 		ours:  []string{"config", "host/discovery/etcd", "policies", "wire", "wire/client"},
 		tests: []string{"host", "host/discovery", "samples"},

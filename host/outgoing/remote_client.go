@@ -7,6 +7,7 @@ import (
 	"sync"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/wire/client"
 )
@@ -20,16 +21,19 @@ type Directory interface {
 	Missing() []string
 }
 
-// RemoteClient calls the services of other hosts that a directory knows. Generations share it until their discovery
-// changes.
+// RemoteClient calls the services of other hosts that a directory knows. Generations share it until their discovery or
+// its TLS changes.
 type RemoteClient struct {
 	*route.OtherHosts
+	spec      spec[*config.ClientTLS]
 	directory Directory
 	log       *slog.Logger
 	release   func() // the directory
 	unwatch   context.CancelFunc
 	watched   sync.WaitGroup
 }
+
+func (r *RemoteClient) currentSpec() spec[*config.ClientTLS] { return r.spec }
 
 func (r *RemoteClient) watch(ctx context.Context, dropped func()) {
 	err := r.directory.WatchServices(ctx, func(names []string, err error) {

@@ -2,8 +2,11 @@ package outgoing
 
 import (
 	"context"
+	"crypto/tls"
 	"fmt"
 
+	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/credentials"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/registry"
@@ -19,7 +22,7 @@ type RemotePlan struct {
 	opened, gone *RemoteClient
 }
 
-// Plan opens a client if the discovery behind it changed.
+// Plan opens a client if its TLS or the discovery behind it changed.
 func (p *Remotes) Plan(ctx context.Context, prev, next *Connections) (*RemotePlan, error) {
 	s := &RemotePlan{of: p}
 	if prev != nil {
@@ -33,20 +36,38 @@ func (p *Remotes) Plan(ctx context.Context, prev, next *Connections) (*RemotePla
 	if c == nil {
 		return s, next.Set.ProblemAt("gateway.remote.etcd", fmt.Sprintf("discovery.etcd has no entry named %q", cfg.Etcd))
 	}
-	if s.gone != nil && s.gone.directory == Directory(c) {
-		next.Remote, s.gone = s.gone, nil
-		return s, nil
+	running := s.gone
+	if running != nil && running.directory != Directory(c) {
+		running = nil
 	}
-	var err error
-	if s.opened, err = p.Open(cfg.Etcd, c, c.Release); err != nil {
+	made := spec[*config.ClientTLS]{config: cfg.TLS, files: credentials.Fingerprint(next.Set, credentials.ClientFiles(cfg.TLS)...)}
+	now, opened, err := reuseOrOpen(next, running, made, func() (*RemoteClient, error) { return p.openSecured(next.Set, c, made) })
+	if err != nil {
 		return s, err
 	}
-	c.Acquire()
+	if next.Remote = now; !opened {
+		s.gone = nil
+		return s, nil
+	}
+	s.opened = now
 	if prev != nil { // calls go on meanwhile, and are not to meet a client that knows nothing yet
 		s.opened.Await(ctx)
 	}
-	next.Remote = s.opened
 	return s, nil
+}
+
+func (p *Remotes) openSecured(set *config.Set, c *Cluster, made spec[*config.ClientTLS]) (*RemoteClient, error) {
+	conf, err := credentials.ClientTLS(set, "gateway.remote.tls", made.config)
+	if err != nil {
+		return nil, err
+	}
+	r, err := p.Open(c.name, c, conf, c.Release)
+	if err != nil {
+		return nil, err
+	}
+	c.Acquire()
+	r.spec = made
+	return r, nil
 }
 
 // Commit has a new client watch the services of the one before it, before that is closed.
@@ -70,9 +91,11 @@ func (s *RemotePlan) Retire(life context.Context, _ <-chan struct{}) {
 // maxForwarded bounds the calls in flight to other hosts, for a host without rules that do.
 const maxForwarded = 100_000
 
-// Open returns a client for the services of a directory; release is called when the directory is no longer needed.
-func (p *Remotes) Open(cluster string, d Directory, release func()) (*RemoteClient, error) {
+// Open returns a client for the services of a directory; release is called when the directory is no longer needed. A nil conf is
+// no TLS.
+func (p *Remotes) Open(cluster string, d Directory, conf *tls.Config, release func()) (*RemoteClient, error) {
 	c, err := client.New(client.Options{
+		TLS:      conf,
 		Resolver: client.Source{Resolver: d, Name: "etcd " + cluster}, Guard: remoteGuard{p.Guard}, Caller: registry.Caller,
 		Logger: p.Sampler.Logger(), MaxPending: maxForwarded, Wrap: p.Tracing.Wrap(p.Metrics.Upstream("")), OnAttempt: telemetry.Attempt,
 	})
