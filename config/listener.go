@@ -29,7 +29,7 @@ type ProxyProtocol struct {
 type TLS struct {
 	CertFile     string `yaml:"certFile" required:"true" doc:"PEM file with the certificate chain. The files of tls are followed: new content applies to new connections. If the certificate and the key do not match, or the certificate has expired, the previous ones stay in use."`
 	KeyFile      string `yaml:"keyFile" required:"true" doc:"PEM file with the key."`
-	ClientCAFile string `yaml:"clientCAFile" doc:"PEM file with the CA certificates for clients. Required by clientAuth."`
+	ClientCAFile string `yaml:"clientCAFile" doc:"PEM file with the CA certificates for clients. Required by clientAuth. When one is removed, open connections of clients that it has signed are drained, and closed after 30 s at the latest. The same happens when the certificate of a client expires."`
 	ClientAuth   string `yaml:"clientAuth" default:"none" enum:"none,request,require" effect:"less" doc:"Certificates of clients. require: the handshake fails without one. request: one is optional. In either case it must be signed by a CA of clientCAFile."`
 }
 

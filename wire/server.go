@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"log/slog"
+	"maps"
 	"net"
 	"sync"
 	"sync/atomic"
@@ -36,6 +37,11 @@ type ServerOptions struct {
 	Observer Observer     // may be nil
 	Budget   *Budget      // may be shared with other servers; nil means a new one with the defaults
 	Host     string       // name of the host, for peers; may be empty
+
+	// Trusts, if not nil, reports whether the peer of a connection is still trusted. Connections of others are drained, and
+	// closed after 30 s: new ones at once, open ones when Recheck is called. It may be called concurrently and must not block.
+	// The same happens, without Trusts too, when the verified certificate of a peer expires.
+	Trusts func(net.Conn) bool
 }
 
 // Observer observes connections, for metrics. Its methods are called concurrently and must not block.
@@ -53,13 +59,14 @@ func (noObserver) WireError(string) {}
 
 // Server serves rpcx calls. It may serve several listeners at once.
 type Server struct {
-	env  serverEnv
-	pool workers
+	env    serverEnv
+	pool   workers
+	trusts func(net.Conn) bool
 
 	mu        sync.Mutex
 	limits    *Limits // shared by the connections
 	listeners map[net.Listener]struct{}
-	conns     map[*serverConn]struct{}
+	conns     map[*serverConn]*retirement
 	draining  bool
 	closed    bool
 	changed   chan struct{} // closed and replaced when conns shrinks
@@ -89,10 +96,14 @@ func NewServer(o ServerOptions) *Server {
 	s := &Server{
 		env:       serverEnv{handler: o.Handler, log: o.Logger, observer: o.Observer, budget: o.Budget, host: o.Host},
 		listeners: make(map[net.Listener]struct{}),
-		conns:     make(map[*serverConn]struct{}),
+		conns:     make(map[*serverConn]*retirement),
+		trusts:    o.Trusts,
 		changed:   make(chan struct{}),
 	}
 	s.SetLimits(o.Limits)
+	if s.trusts == nil {
+		s.trusts = func(net.Conn) bool { return true }
+	}
 	if s.env.log == nil {
 		s.env.log = slog.New(slog.DiscardHandler)
 	}
@@ -179,17 +190,36 @@ func (s *Server) open(g *connGroup, c net.Conn) *serverConn {
 		return nil
 	}
 	sc := newServerConn(g, c, s.limits)
-	s.conns[sc] = struct{}{}
+	leaves := &retirement{conn: sc}
+	s.conns[sc] = leaves
 	if s.draining {
 		sc.deadlines.drain()
 	}
+	if !s.trusts(c) {
+		leaves.begin()
+	} else if certificate := sc.calls.from.certificate; certificate != nil {
+		leaves.schedule(certificate.NotAfter)
+	}
 	return sc
+}
+
+// Recheck asks Trusts about all open connections.
+func (s *Server) Recheck() {
+	s.mu.Lock()
+	open := maps.Clone(s.conns)
+	s.mu.Unlock()
+	for sc, leaves := range open {
+		if !s.trusts(sc.conn) {
+			leaves.begin()
+		}
+	}
 }
 
 func (s *Server) forget(sc *serverConn) {
 	s.env.observer.ConnClosed()
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	s.conns[sc].end()
 	delete(s.conns, sc)
 	close(s.changed)
 	s.changed = make(chan struct{})

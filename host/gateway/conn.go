@@ -34,6 +34,7 @@ type conn struct {
 	proof  *x509.Certificate // of the peer, if it was verified
 	share  *wire.Share
 
+	leaves       retirement
 	messages     framing                // of HTTP/1
 	served       int64                  // requests of HTTP/1 so far; used by the goroutine that serves the connection only
 	unread       []byte                 // what net/http had read ahead before serveOn; used by the reader only

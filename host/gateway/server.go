@@ -3,8 +3,10 @@ package gateway
 import (
 	"context"
 	"log/slog"
+	"maps"
 	"net"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -34,6 +36,10 @@ type ServerOptions struct {
 	Logger  *slog.Logger // for messages of net/http, at debug level; nil discards
 	Opened  func()       // called for each connection; may be nil
 	Closed  func()       // called at the end of each; may be nil
+
+	// Trusts is as in wire.ServerOptions. Connections of peers that are not trusted are closed when they have no request, and
+	// after 30 s in any case.
+	Trusts func(net.Conn) bool
 }
 
 // Server is an HTTP server that hostile peers cannot exhaust: it limits headers to 32 KiB within 5 s, idle connections to
@@ -47,6 +53,7 @@ type Server struct {
 	next   http.Handler
 	opened func()
 	closed func()
+	trusts func(net.Conn) bool
 
 	idleTimeout atomic.Int64
 	transfers   transfers
@@ -70,6 +77,9 @@ func NewServer(o ServerOptions) *Server {
 	nothing := func() {}
 	s := &Server{budget: o.Budget, limits: o.Limits.WithDefaults(), next: o.Handler, opened: nothing, closed: nothing}
 	s.conns, s.waiting = make(map[*conn]struct{}), make(map[*conn]struct{})
+	if s.trusts = o.Trusts; o.Trusts == nil {
+		s.trusts = func(net.Conn) bool { return true }
+	}
 	if o.Opened != nil {
 		s.opened = o.Opened
 	}
@@ -170,6 +180,9 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c.requested.Store(true)
 	if r.ProtoMajor == 1 {
 		c.served++
+		if c.leaves.begun() {
+			w.Header().Set("Connection", "close")
+		}
 	}
 	s.next.ServeHTTP(w, r)
 	if f := c.frames.Load(); f != nil && r.Context().Err() == nil {
@@ -221,6 +234,9 @@ func (s *Server) sweepHTTP2(now time.Time) (silent map[*conn]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
+		if c.leaves.begun() || c.proof != nil && now.After(c.proof.NotAfter) {
+			c.leaves.advance(c, now)
+		}
 		f := c.frames.Load()
 		switch {
 		case f == nil: // HTTP/1
@@ -243,10 +259,25 @@ func (s *Server) newConn(nc net.Conn, loopback bool) *conn {
 		owner: s, transfers: &s.transfers, watch: &s.watch, loopback: loopback,
 		idleTimeout: time.Duration(s.idleTimeout.Load()), writeTimeout: s.limits.WriteTimeout,
 	})
+	if !s.trusts(nc) {
+		c.leaves.advance(c, time.Now())
+	}
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.conns[c] = struct{}{}
 	return c
+}
+
+// Recheck asks Trusts about all open connections.
+func (s *Server) Recheck() {
+	s.mu.Lock()
+	open := slices.Collect(maps.Keys(s.conns))
+	s.mu.Unlock()
+	for _, c := range open {
+		if !s.trusts(c.Conn) {
+			c.leaves.advance(c, time.Now())
+		}
+	}
 }
 
 func (s *Server) untrack(c *conn) {

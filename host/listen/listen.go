@@ -61,7 +61,7 @@ func (l *Listeners) Open(ctx, life context.Context, set *config.Set) error {
 	l.open.Store(true)
 	plan, err := l.Plan(ctx, set)
 	if err == nil {
-		err = l.openAdmin(ctx, set, plan.encrypt(encryptionKey{adminListenerName, false}))
+		err = l.openAdmin(ctx, set, plan.encrypt(encryptionKey{adminListenerName, false}).commit())
 	}
 	if err != nil {
 		l.open.Store(false)
@@ -277,15 +277,15 @@ func (p *Plan) Commit(life context.Context) {
 	before := *l.servers.Swap(&p.next)
 	for _, cfg := range p.set.Manifest.Listeners {
 		s := p.next[cfg.Name]
-		s.mux.SetTLS(p.encrypt(encryptionKey{cfg.Name, true}))
+		s.encrypt(p.encrypt(encryptionKey{cfg.Name, true}))
 		if s == before[cfg.Name] {
 			s.adjust(&cfg)
 		} else {
 			s.start(life)
 		}
 	}
-	l.admin.Load().setTLS(p.encrypt(encryptionKey{adminListenerName, false}))
-	health := p.encrypt(encryptionKey{healthListenerName, false})
+	l.admin.Load().setTLS(p.encrypt(encryptionKey{adminListenerName, false}).commit())
+	health := p.encrypt(encryptionKey{healthListenerName, false}).commit()
 	if !p.healthChanged {
 		l.health.Load().setTLS(health)
 		return
@@ -297,15 +297,15 @@ func (p *Plan) Commit(life context.Context) {
 	p.oldHealth = l.health.Swap(next)
 }
 
-// encrypt puts the TLS of a listener in force and returns its configuration; nil if it has none.
-func (p *Plan) encrypt(key encryptionKey) *tls.Config {
+// encrypt returns the TLS of a listener, and shows in the metrics until when its certificate is valid; nil if it has none.
+func (p *Plan) encrypt(key encryptionKey) *encryption {
 	e := p.tls[key]
 	var end time.Time
 	if e != nil {
 		end = e.server.Certificate.Leaf.NotAfter
 	}
 	p.of.o.Metrics.SetNotAfter(key.listener, end)
-	return e.commit()
+	return e
 }
 
 // Abandon closes what was opened for the plan; there is nothing to retire then.
@@ -322,10 +322,14 @@ func (p *Plan) Abandon() {
 // healthStop bounds the requests of a health listener that is replaced.
 const healthStop = 5 * time.Second
 
-// Retire drains the servers that Commit replaced, and returns when they have ended.
+// Retire drains the servers that Commit replaced, and the connections of peers that are no longer trusted, and returns when the
+// servers have ended.
 func (p *Plan) Retire(life context.Context, _ <-chan struct{}) {
 	var retiring sync.WaitGroup
 	defer retiring.Wait()
+	for _, s := range p.next {
+		retiring.Go(s.recheck)
+	}
 	for _, s := range p.gone {
 		retiring.Go(func() {
 			ctx, cancel := context.WithTimeout(life, p.set.Manifest.Host.Shutdown.GracePeriod.Std())

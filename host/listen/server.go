@@ -39,6 +39,8 @@ type server struct {
 	failed  chan error
 	conns   atomic.Int64
 	drains  atomic.Bool // HTTP responses close their connections
+
+	encryption atomic.Pointer[encryption] // nil: no TLS
 }
 
 func newServer(l *Listeners, cfg config.Listener, s socket) *server {
@@ -54,7 +56,7 @@ func newServer(l *Listeners, cfg config.Listener, s socket) *server {
 	})
 	if slices.Contains(cfg.Protocols, wire.TransportRPCX) {
 		srv.rpcx = wire.NewServer(wire.ServerOptions{
-			Handler: l.o.Calls, Limits: limits, Logger: l.o.Sampler.Logger(), Budget: l.o.Budget, Host: l.o.Host,
+			Trusts: srv.trusts, Handler: l.o.Calls, Limits: limits, Logger: l.o.Sampler.Logger(), Budget: l.o.Budget, Host: l.o.Host,
 			Observer: &connObserver{metrics: l.o.Metrics, open: l.o.Metrics.Connections(cfg.Name, wire.TransportRPCX), count: &srv.conns},
 		})
 	}
@@ -62,7 +64,7 @@ func newServer(l *Listeners, cfg config.Listener, s socket) *server {
 		open := connObserver{open: l.o.Metrics.Connections(cfg.Name, wire.TransportHTTP), count: &srv.conns}
 		srv.http = gateway.NewServer(gateway.ServerOptions{
 			Handler: http.HandlerFunc(srv.serveHTTP), Limits: limits, Budget: l.o.Budget, Logger: l.o.Sampler.Logger(),
-			Opened: open.ConnOpened, Closed: open.ConnClosed,
+			Opened: open.ConnOpened, Closed: open.ConnClosed, Trusts: srv.trusts,
 		})
 	}
 	return srv
@@ -91,6 +93,24 @@ func (s *server) adjust(cfg *config.Listener) {
 	}
 	if s.http != nil {
 		s.http.SetIdleTimeout(limits.IdleTimeout)
+	}
+}
+
+// encrypt has new connections use TLS, or none if e is nil.
+func (s *server) encrypt(e *encryption) {
+	s.encryption.Store(e) // first: a connection may have begun under the TLS before it
+	s.mux.SetTLS(e.commit())
+}
+
+func (s *server) trusts(c net.Conn) bool { return s.encryption.Load().trusts(c) }
+
+// recheck drains the open connections whose peers are no longer trusted.
+func (s *server) recheck() {
+	if s.rpcx != nil {
+		s.rpcx.Recheck()
+	}
+	if s.http != nil {
+		s.http.Recheck()
 	}
 }
 

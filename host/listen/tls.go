@@ -2,6 +2,8 @@ package listen
 
 import (
 	"crypto/tls"
+	"crypto/x509"
+	"net"
 	"slices"
 	"strings"
 	"sync/atomic"
@@ -30,6 +32,34 @@ func newEncryption(s *credentials.Server, protocols []string, running *encryptio
 		MinVersion: tls.VersionTLS12, NextProtos: protocols, ClientCAs: s.ClientCAs, ClientAuth: s.ClientAuth,
 		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate.Load(), nil },
 	}}
+}
+
+// trusts reports whether a listener accepts the peer of an open connection as it did when it connected. A nil encryption is no TLS.
+func (e *encryption) trusts(c net.Conn) bool {
+	var certificates []*x509.Certificate
+	if secure, ok := c.(interface {
+		Config() *tls.Config
+		ConnectionState() tls.ConnectionState
+	}); ok {
+		if e != nil && secure.Config() == e.config {
+			return true
+		}
+		certificates = secure.ConnectionState().PeerCertificates
+	}
+	if len(certificates) == 0 {
+		return e == nil || e.config.ClientAuth != tls.RequireAndVerifyClientCert
+	}
+	if e == nil || e.config.ClientCAs == nil {
+		return false
+	}
+	between := x509.NewCertPool()
+	for _, c := range certificates[1:] {
+		between.AddCert(c)
+	}
+	_, err := certificates[0].Verify(x509.VerifyOptions{
+		Roots: e.config.ClientCAs, Intermediates: between, KeyUsages: []x509.ExtKeyUsage{x509.ExtKeyUsageClientAuth},
+	})
+	return err == nil
 }
 
 // commit puts the certificate in force and returns the configuration for new connections; nil for a nil encryption.

@@ -107,7 +107,7 @@ func (c *conn) handshake() error {
 		return &RejectError{Reason: RejectHandshake, Err: err}
 	}
 	_ = below.SetWriteDeadline(time.Time{})
-	c.Conn, c.tls = secure, nil
+	c.Conn = secure
 	return c.readHead()
 }
 

@@ -19,6 +19,9 @@ func (*secure) Handshake() error { return nil }
 // ConnectionState returns details of the connection, such as the certificates of the peer.
 func (s *secure) ConnectionState() tls.ConnectionState { return s.tls.ConnectionState() }
 
+// Config returns the configuration of the handshake.
+func (s *secure) Config() *tls.Config { return s.conn.tls }
+
 // Close closes the connection. A peer that reads nothing does not hold it up.
 func (s *secure) Close() error {
 	if below, ok := s.tls.NetConn().(*carrier); ok {

@@ -1,0 +1,123 @@
+package wire_test
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"errors"
+	"net"
+	"sync/atomic"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/code"
+	"github.com/easymicro/easymicro/wire/wiretest"
+)
+
+// verifiedListener gives the peers a verified certificate.
+type verifiedListener struct {
+	net.Listener
+	notAfter time.Time
+}
+
+func (l *verifiedListener) Accept() (net.Conn, error) {
+	c, err := l.Listener.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &verifiedConn{c, &x509.Certificate{NotAfter: l.notAfter}}, nil
+}
+
+type verifiedConn struct {
+	net.Conn
+	leaf *x509.Certificate
+}
+
+func (c *verifiedConn) ConnectionState() tls.ConnectionState {
+	return tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{c.leaf}}}
+}
+
+// A call in flight when the certificate expires is answered, and one that does not end is cut off.
+func TestAnExpiredCertificateEndsItsConnection(t *testing.T) {
+	for _, lasts := range []time.Duration{10 * time.Second, time.Hour} {
+		synctest.Test(t, func(t *testing.T) {
+			server := wire.NewServer(wire.ServerOptions{Handler: wire.HandlerFunc(func(ctx context.Context, _, _ *wire.Frame) error {
+				select {
+				case <-time.After(lasts):
+					return nil
+				case <-ctx.Done():
+					return ctx.Err()
+				}
+			}), Limits: wire.Limits{IdleTimeout: 24 * time.Hour}})
+			memory := wiretest.Listen()
+			ctx, stop := context.WithCancel(t.Context())
+			served := make(chan error, 1)
+			go func() { served <- server.Serve(ctx, &verifiedListener{memory, time.Now().Add(time.Hour)}) }()
+			nc, err := memory.Dial(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			c := wire.NewConn(nc, wire.ConnOptions{})
+			expires := time.Now().Add(time.Hour)
+			time.Sleep(time.Hour - 5*time.Second)
+			if err := c.Ping(t.Context()); err != nil {
+				t.Fatalf("before the end: %v", err)
+			}
+			_, err = call(t.Context(), c, "Wait", "")
+			switch after := time.Since(expires); {
+			case lasts < time.Minute && (err != nil || after != 5*time.Second):
+				t.Errorf("a call in flight: %v after %v", err, after)
+			case lasts > time.Minute:
+				wantError(t, err, code.Unavailable, code.ReasonConnectionLost)
+				if after < 30*time.Second || after > 31*time.Second {
+					t.Errorf("cut off after %v", after)
+				}
+			}
+			<-c.Done()
+			if after := time.Since(expires); after > 31*time.Second {
+				t.Errorf("the connection has ended %v after its certificate", after)
+			}
+			_ = c.Close()
+			stop()
+			if err := <-served; !errors.Is(err, context.Canceled) {
+				t.Error(err)
+			}
+		})
+	}
+}
+
+func TestPeersThatAreNoLongerTrustedAreDrained(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		var revoked atomic.Bool
+		r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(echo), Trusts: func(c net.Conn) bool {
+			return !revoked.Load() || c.RemoteAddr().(*net.TCPAddr).Port%2 == 0
+		}})
+		conns := []*wire.Conn{r.client(t, wire.ConnOptions{}), r.client(t, wire.ConnOptions{})}
+		for _, c := range conns {
+			if _, err := call(t.Context(), c, "Echo", "x"); err != nil {
+				t.Fatal(err)
+			}
+		}
+		revoked.Store(true)
+		r.Recheck()
+		conns = append(conns, r.client(t, wire.ConnOptions{}), r.client(t, wire.ConnOptions{}))
+		time.Sleep(time.Second)
+		ended := 0
+		for _, c := range conns {
+			select {
+			case <-c.Done():
+				ended++
+			default:
+				if _, err := call(t.Context(), c, "Echo", "x"); err != nil {
+					t.Error(err)
+				}
+			}
+		}
+		if ended != 2 {
+			t.Errorf("%d of 4 connections have ended, want the older and the newer one of two", ended)
+		}
+		r.stop()
+	})
+}
