@@ -11,9 +11,12 @@
 package admin
 
 import (
+	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
+	"io"
+	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -24,6 +27,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/policies"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Host is what a handler needs of a host. An *Error is sent to the client unchanged; any other error is logged and sent
@@ -243,6 +247,19 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      90 * time.Second, // also bounds a profile and a reload
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(log.Handler(), slog.LevelDebug),
+		ErrorLog:          stdlog.New(clipped{slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer()}, "", 0),
 	}
+}
+
+// clipped shortens lines about TLS handshakes, which quote what the peer has sent.
+type clipped struct{ io.Writer }
+
+const maxHandshakeError = 300
+
+func (c clipped) Write(line []byte) (int, error) {
+	if bytes.HasPrefix(line, []byte("http: TLS handshake error ")) {
+		_, err := io.WriteString(c.Writer, code.Clip(string(line), maxHandshakeError))
+		return len(line), err
+	}
+	return c.Writer.Write(line)
 }
