@@ -11,7 +11,7 @@ import (
 
 // Listener is an address where a host accepts calls.
 type Listener struct {
-	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique."`
+	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique, and neither admin nor health."`
 	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port or :port."`
 	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" effect:"more" doc:"Protocols; the first byte of a connection selects one."`
 	TLS       *TLS     `yaml:"tls" reload:"live" doc:"TLS of the listener, version 1.2 or later. Default: none, and clients that use TLS are rejected. A change applies to new connections."`
@@ -27,7 +27,7 @@ type ProxyProtocol struct {
 
 // TLS configures the certificates of a listener.
 type TLS struct {
-	CertFile     string `yaml:"certFile" required:"true" doc:"PEM file with the certificate chain. The files of tls are followed: new content applies to new connections. If the certificate and the key do not match, or the certificate has expired, the previous ones stay in use."`
+	CertFile     string `yaml:"certFile" required:"true" doc:"PEM file with the certificate chain. The files of tls are followed: new content applies to new connections. If the certificate and the key do not match, or the certificate has expired or is not valid yet, the previous ones stay in use. A certificate that is not valid yet is used from its first day."`
 	KeyFile      string `yaml:"keyFile" required:"true" doc:"PEM file with the key."`
 	ClientCAFile string `yaml:"clientCAFile" doc:"PEM file with the CA certificates for clients. Required by clientAuth. When one is removed, open connections of clients that it has signed are drained, and closed after 30 s at the latest. The same happens when the certificate of a client expires."`
 	ClientAuth   string `yaml:"clientAuth" default:"none" enum:"none,request,require" effect:"less" doc:"Certificates of clients. require: the handshake fails without one. request: one is optional. In either case it must be signed by a CA of clientCAFile."`
@@ -38,6 +38,12 @@ const (
 	ClientAuthNone    = "none"
 	ClientAuthRequest = "request"
 	ClientAuthRequire = "require"
+)
+
+// Names of the listeners for operators and probes, which others may not have.
+const (
+	AdminListener  = "admin"
+	HealthListener = "health"
 )
 
 // Limits bounds the peers of a listener.

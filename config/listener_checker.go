@@ -122,6 +122,8 @@ func (c listenerChecker) listeners() {
 		path := fmt.Sprintf("listeners[%d]", i)
 		if first, taken := byName.taken(l.Name, m.Position(path+".name")); taken {
 			c.manifest(lint.NameTaken, path+".name", "the name %s is taken by the listener in %s", l.Name, first)
+		} else if l.Name == AdminListener || l.Name == HealthListener {
+			c.manifest(lint.NameTaken, path+".name", "the name %s is taken by the listener of %[1]s.address: metrics and logs use it", l.Name)
 		}
 		if len(l.Protocols) == 0 {
 			c.manifest(lint.Empty, path+".protocols", "is empty: a listener speaks rpcx, http or both")

@@ -115,7 +115,7 @@ func (m *Manifest) NamedFiles() []NamedFile {
 // ServerTLS is the TLS of a listener of any kind.
 type ServerTLS struct {
 	*TLS
-	Listener  string   // its name; admin or health
+	Listener  string   // its name, AdminListener or HealthListener
 	Path      string   // listeners[0].tls
 	Protocols []string // rpcx, http
 }
@@ -129,10 +129,10 @@ func (m *Manifest) ServerTLS() []ServerTLS {
 		}
 	}
 	if t := m.Admin.TLS; t != nil { // the listener runs on until the restart if the address is gone
-		list = append(list, ServerTLS{t, "admin", "admin.tls", []string{"http"}})
+		list = append(list, ServerTLS{t, AdminListener, "admin.tls", []string{"http"}})
 	}
 	if t := m.Health.TLS; t != nil {
-		list = append(list, ServerTLS{t, "health", "health.tls", []string{"http"}})
+		list = append(list, ServerTLS{t, HealthListener, "health.tls", []string{"http"}})
 	}
 	return list
 }

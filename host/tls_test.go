@@ -285,6 +285,35 @@ func TestFilesThatDoNotFitKeepTheCertificate(t *testing.T) {
 	})
 }
 
+func TestACertificateIsUsedOnceItIsValid(t *testing.T) {
+	s := startSecured(t, "", hosttest.Options{})
+	c := s.client(t, nil, "")
+	good, err := s.mul(t.Context(), c)
+	must(t, err)
+	from := time.Now().Add(3 * time.Second).Truncate(time.Second)
+	cert, key := s.ca.Issue(t, "host.internal", func(c *x509.Certificate) { c.NotBefore = from })
+	s.Write("host.pem", cert)
+	s.Write("host.key", key)
+	want := "the certificate in host.pem is not valid before " + from.UTC().Format(time.RFC3339) + ": the previous one stays in use until then"
+	eventually(t, "a warning", func() bool {
+		warnings := s.Revision().Warnings
+		return len(warnings) == 1 && strings.Contains(warnings[0].String(), want)
+	})
+	for {
+		leaf, err := s.mul(t.Context(), c)
+		must(t, err)
+		if !leaf.Equal(good) {
+			break
+		}
+		if late := time.Since(from); late > patience {
+			t.Fatalf("the certificate has been valid for %s and is not used", late)
+		}
+	}
+	if time.Now().Before(from) {
+		t.Error("it was used before")
+	}
+}
+
 func TestACAThatIsNoLongerTrustedIsDroppedEvenIfTheCertificateIsKept(t *testing.T) {
 	s := startSecured(t, ", clientCAFile: ca.pem, clientAuth: require", hosttest.Options{})
 	c := s.client(t, s.ca, "client-1")

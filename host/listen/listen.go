@@ -61,7 +61,7 @@ func (l *Listeners) Open(ctx, life context.Context, set *config.Set) error {
 	l.open.Store(true)
 	plan, err := l.Plan(ctx, set)
 	if err == nil {
-		err = l.openAdmin(ctx, set, plan.encrypt(encryptionKey{adminListenerName, false}).commit())
+		err = l.openAdmin(ctx, set, plan.encrypt(config.AdminListener).commit())
 	}
 	if err != nil {
 		l.open.Store(false)
@@ -96,7 +96,7 @@ func (l *Listeners) openAdmin(ctx context.Context, set *config.Set, encrypted *t
 	if err != nil {
 		return err
 	}
-	l.admin.Store(serveAdmin(l, adminListenerName, s, address, l.o.Admin, encrypted))
+	l.admin.Store(serveAdmin(l, config.AdminListener, s, address, l.o.Admin, encrypted))
 	return nil
 }
 
@@ -277,34 +277,34 @@ func (p *Plan) Commit(life context.Context) {
 	before := *l.servers.Swap(&p.next)
 	for _, cfg := range p.set.Manifest.Listeners {
 		s := p.next[cfg.Name]
-		s.encrypt(p.encrypt(encryptionKey{cfg.Name, true}))
+		s.encrypt(p.encrypt(cfg.Name))
 		if s == before[cfg.Name] {
 			s.adjust(&cfg)
 		} else {
 			s.start(life)
 		}
 	}
-	l.admin.Load().setTLS(p.encrypt(encryptionKey{adminListenerName, false}).commit())
-	health := p.encrypt(encryptionKey{healthListenerName, false}).commit()
+	l.admin.Load().setTLS(p.encrypt(config.AdminListener).commit())
+	health := p.encrypt(config.HealthListener).commit()
 	if !p.healthChanged {
 		l.health.Load().setTLS(health)
 		return
 	}
 	var next *adminServer
 	if p.health != nil {
-		next = serveAdmin(l, healthListenerName, p.health, p.set.Manifest.Health.Address, l.o.Health, health)
+		next = serveAdmin(l, config.HealthListener, p.health, p.set.Manifest.Health.Address, l.o.Health, health)
 	}
 	p.oldHealth = l.health.Swap(next)
 }
 
 // encrypt returns the TLS of a listener, and shows in the metrics until when its certificate is valid; nil if it has none.
-func (p *Plan) encrypt(key encryptionKey) *encryption {
-	e := p.tls[key]
+func (p *Plan) encrypt(listener string) *encryption {
+	e := p.tls[listener]
 	var end time.Time
 	if e != nil {
-		end = e.server.Certificate.Leaf.NotAfter
+		end = e.server.Current(time.Now()).Leaf.NotAfter
 	}
-	p.of.o.Metrics.SetNotAfter(key.listener, end)
+	p.of.o.Metrics.SetNotAfter(listener, end)
 	return e
 }
 

@@ -5,8 +5,8 @@ import (
 	"crypto/x509"
 	"net"
 	"slices"
-	"strings"
 	"sync/atomic"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/credentials"
@@ -16,21 +16,21 @@ import (
 // encryption is the TLS of a listener. The certificate changes under its tls.Config, so that sessions can be resumed after
 // that. Another tls.Config, which resumes none, takes the place of one that verified clients differently.
 type encryption struct {
-	server      *credentials.Server
-	protocols   []string // of ALPN
-	certificate *atomic.Pointer[tls.Certificate]
-	config      *tls.Config
+	server    *credentials.Server
+	protocols []string                            // of ALPN
+	inForce   *atomic.Pointer[credentials.Server] // of config
+	config    *tls.Config
 }
 
 // newEncryption returns the TLS of a listener that has had running, or nil, so far. Commit has it take effect.
 func newEncryption(s *credentials.Server, protocols []string, running *encryption) *encryption {
 	if running != nil && running.server.Trust == s.Trust && slices.Equal(running.protocols, protocols) {
-		return &encryption{server: s, protocols: protocols, certificate: running.certificate, config: running.config}
+		return &encryption{server: s, protocols: protocols, inForce: running.inForce, config: running.config}
 	}
-	certificate := new(atomic.Pointer[tls.Certificate])
-	return &encryption{server: s, protocols: protocols, certificate: certificate, config: &tls.Config{
+	inForce := new(atomic.Pointer[credentials.Server])
+	return &encryption{server: s, protocols: protocols, inForce: inForce, config: &tls.Config{
 		MinVersion: tls.VersionTLS12, NextProtos: protocols, ClientCAs: s.ClientCAs, ClientAuth: s.ClientAuth,
-		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return certificate.Load(), nil },
+		GetCertificate: func(*tls.ClientHelloInfo) (*tls.Certificate, error) { return inForce.Load().Current(time.Now()), nil },
 	}}
 }
 
@@ -67,7 +67,7 @@ func (e *encryption) commit() *tls.Config {
 	if e == nil {
 		return nil
 	}
-	e.certificate.Store(e.server.Certificate)
+	e.inForce.Store(e.server)
 	return e.config
 }
 
@@ -80,41 +80,29 @@ func (e *encryption) current() *credentials.Server {
 }
 
 // encryptions holds the TLS of the listeners that use it, those for admin and health included.
-type encryptions map[encryptionKey]*encryption
-
-// encryptionKey identifies a listener: one for callers may be called admin, too.
-type encryptionKey struct {
-	listener string
-	callers  bool
-}
-
-const (
-	adminListenerName  = "admin"
-	healthListenerName = "health"
-)
+type encryptions map[string]*encryption
 
 // planEncryptions returns the TLS of the listeners of a set, and warnings about files whose previous content stays in use.
 func planEncryptions(set *config.Set, running encryptions) (encryptions, config.Problems, error) {
 	next := make(encryptions)
 	var warnings config.Problems
 	for _, t := range set.Manifest.ServerTLS() {
-		key := encryptionKey{t.Listener, strings.HasPrefix(t.Path, "listeners")}
-		server, found, err := credentials.ServerTLS(set, t, running[key].current())
+		server, found, err := credentials.ServerTLS(set, t, running[t.Listener].current())
 		if err != nil {
 			return nil, warnings, err
 		}
 		warnings = append(warnings, found...)
-		next[key] = newEncryption(server, key.alpn(t.Protocols), running[key])
+		next[t.Listener] = newEncryption(server, alpn(t), running[t.Listener])
 	}
 	return next, warnings, nil
 }
 
-// alpn returns the protocols that a listener offers.
-func (k encryptionKey) alpn(protocols []string) []string {
+// alpn returns the protocols that a listener offers to its clients.
+func alpn(t config.ServerTLS) []string {
 	switch {
-	case !k.callers:
+	case t.Listener == config.AdminListener, t.Listener == config.HealthListener:
 		return []string{"http/1.1"}
-	case slices.Contains(protocols, wire.TransportHTTP):
+	case slices.Contains(t.Protocols, wire.TransportHTTP):
 		return []string{"h2", "http/1.1"}
 	}
 	return nil
