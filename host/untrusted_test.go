@@ -125,6 +125,34 @@ func TestConnectionsEndWhenTheirCertificateExpires(t *testing.T) {
 	}
 }
 
+func TestConnectionsOfOperatorsEndWhenTheirCAIsRemoved(t *testing.T) {
+	ca, other := hosttest.NewAuthority(t), hosttest.NewAuthority(t)
+	cert, key := ca.Issue(t, "host.internal")
+	h := hosttest.Start(t, untrustedManifest+"admin: {tls: {certFile: host.pem, keyFile: host.key, clientCAFile: admin.pem, clientAuth: require}}\n",
+		hosttest.Options{Registry: newPlant(t).reg, Files: map[string]string{
+			"ca.pem": ca.PEM, "admin.pem": ca.PEM + other.PEM, "host.pem": cert, "host.key": key,
+		}})
+	s := &secured{h, ca}
+	get := func(c *http.Client) error {
+		res, err := c.Get("https://" + h.AdminAddr().String() + "/livez")
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		_, err = io.Copy(io.Discard, res.Body)
+		return err
+	}
+	stays, leaves := web(s.client(t, other, "stays"), false), web(s.client(t, ca, "leaves"), false)
+	defer stays.CloseIdleConnections()
+	defer leaves.CloseIdleConnections()
+	must(t, get(stays))
+	must(t, get(leaves))
+	s.Write("admin.pem", other.PEM)
+	must(t, s.Revision().Problems.Err())
+	eventually(t, "a client of the CA that was removed is refused", func() bool { return get(leaves) != nil })
+	must(t, get(stays))
+}
+
 // All clients of a listener stay connected while its CAs change in a way that does not concern them.
 func TestCallersNoticeNothingOfANewCA(t *testing.T) {
 	s, other, _ := startUntrusted(t, func(a, _ *hosttest.Authority) string { return a.PEM })

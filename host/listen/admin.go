@@ -13,6 +13,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/machine"
+	"github.com/easymicro/easymicro/wire"
 )
 
 // adminServer serves the admin or the health listener.
@@ -54,10 +55,10 @@ func (a *adminServer) stop(ctx context.Context) {
 	<-a.done
 }
 
-// setTLS changes the TLS of new connections; nil is none. It does nothing on a nil server.
+// setTLS changes the TLS; nil is none. It does nothing on a nil server.
 func (a *adminServer) setTLS(c *tls.Config) {
 	if a != nil {
-		a.listener.tls.Store(c)
+		a.listener.setTLS(c)
 	}
 }
 
@@ -90,6 +91,8 @@ type adminListener struct {
 }
 
 type adminConn struct {
+	tls       *tls.Config
+	idle      bool      // between two requests
 	answering bool      // otherwise idle, or still reading a request
 	since     time.Time // of that state
 }
@@ -109,10 +112,11 @@ func (l *adminListener) Accept() (net.Conn, error) {
 		conn, err := l.Listener.Accept()
 		switch {
 		case err == nil:
-			if c := l.tls.Load(); c != nil {
+			c := l.tls.Load()
+			if c != nil {
 				conn = tls.Server(conn, c) // the server makes the handshake, on a goroutine of the connection
 			}
-			l.admit(conn)
+			l.admit(conn, c)
 			return conn, nil
 		case errors.Is(err, net.ErrClosed):
 			return nil, err
@@ -126,19 +130,35 @@ func (l *adminListener) Accept() (net.Conn, error) {
 }
 
 // admit adds a connection, and closes another if the limit is reached.
-func (l *adminListener) admit(conn net.Conn) {
+func (l *adminListener) admit(conn net.Conn, c *tls.Config) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for len(l.open) >= l.max {
 		victim := l.victim()
 		delete(l.open, victim)
-		if secure, ok := victim.(*tls.Conn); ok {
-			victim = secure.NetConn() // closing TLS may wait for the peer
-		}
-		_ = victim.Close()
+		cut(victim)
 		l.outages.note(l.name, acceptTooMany, nil)
 	}
-	l.open[conn] = &adminConn{since: time.Now()}
+	l.open[conn] = &adminConn{tls: c, since: time.Now()}
+}
+
+func cut(conn net.Conn) {
+	if secure, ok := conn.(*tls.Conn); ok {
+		conn = secure.NetConn() // closing TLS may wait for the peer
+	}
+	_ = conn.Close()
+}
+
+// setTLS changes the TLS of new connections. Others end once they have no request: their peers may no longer be trusted.
+func (l *adminListener) setTLS(c *tls.Config) {
+	l.tls.Store(c)
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	for conn, of := range l.open {
+		if of.idle && of.tls != c {
+			cut(conn)
+		}
+	}
 }
 
 // victim returns the connection that has been without a request longest or, if all have one, the one with the oldest
@@ -160,11 +180,24 @@ func (l *adminListener) Close() error {
 
 // state is the ConnState of the server.
 func (l *adminListener) state(conn net.Conn, s http.ConnState) {
-	if s == http.StateClosed || s == http.StateHijacked {
-		l.mu.Lock()
-		defer l.mu.Unlock()
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	of := l.open[conn]
+	switch {
+	case of == nil:
+	case s == http.StateClosed, s == http.StateHijacked:
 		delete(l.open, conn)
+	default:
+		if of.idle = s == http.StateIdle; of.idle && (of.tls != l.tls.Load() || expired(conn)) {
+			cut(conn)
+		}
 	}
+}
+
+// expired reports whether the certificate of a client has expired.
+func expired(conn net.Conn) bool {
+	certificate := wire.PeerCertificate(conn)
+	return certificate != nil && time.Now().After(certificate.NotAfter)
 }
 
 type connKey struct{}
