@@ -12,8 +12,8 @@ const (
 var ignorePages = []Page{
 	{
 		Code: BadIgnore, Title: "a malformed ignore", Warning: true,
-		Text: "A comment that begins with `easymicro: ignore`, or with misspelt words like these and a code, has another form than `# easymicro: ignore EM304 until 2027-01-01 because REASON`. " +
-			"It ignores nothing. Date and reason are required.",
+		Text: "A comment that begins with `easymicro: ignore`, or with misspelt words like these and a code, has another form than " +
+			"`# easymicro: ignore EM304 until 2027-01-01 because REASON`. It ignores nothing. Date and reason are required.",
 		Fix:  "Complete the comment.",
 		Bad:  "rules:\n  - {name: x, match: {service: Elsewhere}, timeout: 1s} # easymicro: ignore EM220",
 		Good: "rules:\n  - {name: x, match: {service: Elsewhere}, timeout: 1s} # easymicro: ignore EM220 until 2190-01-01 because Elsewhere is on other hosts",

@@ -16,7 +16,6 @@ import (
 	"crypto/sha256"
 	"crypto/subtle"
 	"io"
-	stdlog "log"
 	"log/slog"
 	"net"
 	"net/http"
@@ -240,6 +239,8 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
+	errorLog := slog.NewLogLogger(log.Handler(), slog.LevelDebug)
+	errorLog.SetOutput(clipped{errorLog.Writer()})
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -247,7 +248,7 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      90 * time.Second, // also bounds a profile and a reload
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          stdlog.New(clipped{slog.NewLogLogger(log.Handler(), slog.LevelDebug).Writer()}, "", 0),
+		ErrorLog:          errorLog,
 	}
 }
 

@@ -49,7 +49,8 @@ func ServerTLS(set *config.Set, t config.ServerTLS, running *Server) (*Server, c
 	case err != nil:
 		return nil, nil, err
 	case now.Before(next.Certificate.Leaf.NotBefore):
-		return next, next.wait(set, t, running, now), nil
+		warnings := next.wait(set, t, running, now)
+		return next, warnings, nil
 	case next.expired(now):
 		wrong := &KeptError{set.ProblemAt(t.Path+".certFile", fmt.Sprintf("the certificate in %s expired on %s", t.CertFile,
 			next.Certificate.Leaf.NotAfter.UTC().Format(time.RFC3339)))}

@@ -14,7 +14,6 @@ import (
 	"flag"
 	"fmt"
 	"io/fs"
-	"log"
 	"net"
 	"net/url"
 	"os"
@@ -30,12 +29,12 @@ const (
 )
 
 func main() {
-	log.SetFlags(0)
 	dir := flag.String("dir", "samples/tls/pki", "`FOLDER` of the files")
 	newCA := flag.Bool("new-ca", false, "add a new CA in front of those in ca.pem, and issue no certificate; the next run uses it")
 	flag.Parse()
 	if err := run(*dir, *newCA); err != nil {
-		log.Fatal("certs: ", err)
+		fmt.Fprintln(os.Stderr, "certs:", err)
+		os.Exit(1)
 	}
 }
 
@@ -114,8 +113,8 @@ func issue(dir, name string, ca *x509.Certificate, by *ecdsa.PrivateKey) error {
 	if err := cmp.Or(write(dir, name+".pem", cert), write(dir, name+".key", key)); err != nil {
 		return err
 	}
-	fmt.Printf("%-12s %s, valid until %s\n", name+".pem", template.URIs[0], template.NotAfter.Format(time.RFC3339))
-	return nil
+	_, err = fmt.Fprintf(os.Stdout, "%-12s %s, valid until %s\n", name+".pem", template.URIs[0], template.NotAfter.Format(time.RFC3339))
+	return err
 }
 
 // sign returns a certificate and its key in PEM. Without a CA it signs itself.
@@ -153,7 +152,7 @@ func readPEM(path string) ([]byte, error) {
 // write replaces a file at once: no reader sees a part of it.
 func write(dir, name string, data []byte) error {
 	path := filepath.Join(dir, name)
-	if err := os.WriteFile(path+".new", data, 0o600); err != nil {
+	if err := os.WriteFile(path+".new", data, 0o600); err != nil { //nolint:gosec // the folder that the user names
 		return err
 	}
 	return os.Rename(path+".new", path)
