@@ -11,11 +11,9 @@
 package admin
 
 import (
-	"bytes"
 	"context"
 	"crypto/sha256"
 	"crypto/subtle"
-	"io"
 	"log/slog"
 	"net"
 	"net/http"
@@ -239,8 +237,6 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 	if log == nil {
 		log = slog.New(slog.DiscardHandler)
 	}
-	errorLog := slog.NewLogLogger(log.Handler(), slog.LevelDebug)
-	errorLog.SetOutput(clipped{errorLog.Writer()})
 	return &http.Server{
 		Handler:           h,
 		ReadHeaderTimeout: 5 * time.Second,
@@ -248,19 +244,18 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      90 * time.Second, // also bounds a profile and a reload
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          errorLog,
+		ErrorLog:          slog.NewLogLogger(clipped{log.Handler()}, slog.LevelDebug),
 	}
 }
 
 // clipped shortens lines about TLS handshakes, which quote what the peer has sent.
-type clipped struct{ io.Writer }
+type clipped struct{ slog.Handler }
 
 const maxHandshakeError = 300
 
-func (c clipped) Write(line []byte) (int, error) {
-	if bytes.HasPrefix(line, []byte("http: TLS handshake error ")) {
-		_, err := io.WriteString(c.Writer, code.Clip(string(line), maxHandshakeError))
-		return len(line), err
+func (c clipped) Handle(ctx context.Context, r slog.Record) error {
+	if strings.HasPrefix(r.Message, "http: TLS handshake error ") {
+		r.Message = code.Clip(r.Message, maxHandshakeError)
 	}
-	return c.Writer.Write(line)
+	return c.Handler.Handle(ctx, r) //nolint:wrapcheck // it is not ours
 }
