@@ -149,7 +149,7 @@ var layout = map[string]row{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/lmittmann/tint", "golang.org/x/term",
 			"golang.org/x/sync", "go.yaml.in/yaml/v4",
 		},
-		tests: []string{"samples", "github.com/santhosh-tekuri/jsonschema/v6"},
+		tests: []string{"samples", "github.com/joshdk/go-junit", "github.com/santhosh-tekuri/jsonschema/v6"},
 	},
 	"cmd/easymicro": {
 		ours:  []string{"cmd/easymicro/cli", "samples"},
