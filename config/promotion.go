@@ -42,7 +42,16 @@ func Promoted(r *Rule, text []byte, share Share) ([]byte, error) {
 	} else if share < 1 {
 		p.insert("enforceShare", share.String(), "mode")
 	}
-	return slices.Concat(text[:len(text)-len(bare)], p.edited()), p.problems.Err()
+	edited := p.edited()
+	if now, _, problem := parse(edited); len(p.problems) == 0 && (problem != nil || !sameNodes(root, now)) {
+		p.fail("mode") // such as a file with other ends of lines, which the positions count
+	}
+	return slices.Concat(text[:len(text)-len(bare)], edited), p.problems.Err()
+}
+
+// sameNodes reports whether two nodes have the same content, wherever they are.
+func sameNodes(a, b *yaml.Node) bool {
+	return a.Kind == b.Kind && a.Value == b.Value && a.Anchor == b.Anchor && slices.EqualFunc(a.Content, b.Content, sameNodes)
 }
 
 // mappingNamed returns the mapping whose name is at a position; nil: none.
@@ -60,7 +69,7 @@ func mappingNamed(root *yaml.Node, at Position) *yaml.Node {
 	return nil
 }
 
-// promotion edits the text of a rule.
+// promotion edits the text of a rule, and its nodes alike.
 type promotion struct {
 	rule     *Rule
 	text     []byte
@@ -83,21 +92,29 @@ func (p *promotion) replace(key, value string) {
 	}
 	quote := quoteOf(old)
 	p.edit(key, old, quote+old.Value+quote, func(string) string { return quote + value + quote })
+	old.Value = value
 }
 
 // insert adds a key and its value before another key.
 func (p *promotion) insert(key, value, before string) {
-	i := slices.IndexFunc(p.mapping.Content, func(n *yaml.Node) bool { return n.Value == before })
-	if i < 0 {
+	i := 0
+	for i < len(p.mapping.Content) && p.mapping.Content[i].Value != before {
+		i += 2
+	}
+	if i >= len(p.mapping.Content) {
 		p.fail(before)
 		return
 	}
 	at := p.mapping.Content[i]
 	quote, next := quoteOf(at), "\n"+strings.Repeat(" ", at.Column-1)
-	if p.mapping.Style&yaml.FlowStyle != 0 {
+	switch {
+	case p.mapping.Style&yaml.FlowStyle != 0:
 		next = ", "
+	case bytes.Contains(p.text, []byte("\r\n")):
+		next = "\r" + next
 	}
 	p.edit(before, at, quote+before+quote, func(is string) string { return quote + key + quote + ": " + quote + value + quote + next + is })
+	p.mapping.Content = slices.Insert(p.mapping.Content, i, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, &yaml.Node{Kind: yaml.ScalarNode, Value: value})
 }
 
 // edit puts words in place of a node, which must be written as it is expected.

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"cmp"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -58,16 +59,19 @@ func (c *promoteCommand) run(cmd *cobra.Command, args []string) error {
 	}
 	d, err := c.put(cmd.Context(), &admin.ApplyRequest{Promote: &admin.Promotion{Rule: args[0], EnforceShare: c.share}})
 	if d != nil && err == nil && c.format == formatText {
-		c.advise(d.Changes)
+		c.advise(args[0], d.Changes)
 	}
 	return err
 }
 
 // advise says what to write in the file, where the edit is not.
-func (c *promoteCommand) advise(changes admin.Changes) {
+func (c *promoteCommand) advise(rule string, changes admin.Changes) {
+	var at config.Position
 	var fields []string
 	for i := range changes {
-		fields = append(fields, changes[i].Path+": "+changes[i].New)
+		if x := &changes[i]; x.Subject == rule && x.Path != "" { // a certificate may have changed as well
+			at, fields = cmp.Or(at, x.Position), append(fields, x.Path+": "+x.New)
+		}
 	}
-	c.line("to keep it over edits of the files, write in %s: %s", changes[0].Position, strings.Join(fields, ", "))
+	c.line("to keep it over edits of the files, write in %s: %s", at, strings.Join(fields, ", "))
 }
