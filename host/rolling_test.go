@@ -241,8 +241,8 @@ func callAFew(address string) error {
 	for i := 0; i < 5 && !conn.Draining(); i++ {
 		var r reply
 		sent := time.Now()
-		silent := sent.Sub(last) > silence
 		err := hosttest.CallJSON(context.Background(), conn, "Arith", "Mul", args{2, i}, &r)
+		silent := time.Since(last) > silence // perhaps until the call was written
 		if e := code.From(err); e != nil && (e.Reason == code.ReasonDraining || silent && e.Code == code.Unavailable) {
 			return nil
 		}

@@ -89,15 +89,12 @@ func floodOf(ts *testscript.TestScript) *flood {
 	return f
 }
 
-// effect bounds how long after a command its effect may show, on a machine however slow.
-const effect = 5 * time.Second
-
-// shown fails unless a call that begins after the command before gets a status soon: shown STATUS WHAT. It logs how soon.
+// shown waits for a call that begins after the command before and gets a status: shown STATUS WHAT. It logs how soon.
 func shown(ts *testscript.TestScript, _ bool, args []string) {
 	returned, f := time.Now(), floodOf(ts)
 	want, err := strconv.Atoi(args[0])
 	ts.Check(err)
-	late := time.After(effect)
+	late := time.After(patience)
 	for first := 0; ; {
 		next, grown := f.next(first)
 		for _, a := range next {
@@ -110,7 +107,7 @@ func shown(ts *testscript.TestScript, _ bool, args []string) {
 		select {
 		case <-grown:
 		case <-late:
-			ts.Fatalf("%s: after %s no call gets %d, but %v", strings.Join(args[1:], " "), effect, want, f.last())
+			ts.Fatalf("%s: after %s no call gets %d, but %v", strings.Join(args[1:], " "), patience, want, f.last())
 		}
 	}
 }
