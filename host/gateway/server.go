@@ -227,10 +227,11 @@ func (s *Server) sweepUntil(ctx context.Context) {
 	}
 }
 
-func (s *Server) sweep(now time.Time) { s.transfers.sweep(now, s.budget, s.sweepHTTP2(now)) }
+func (s *Server) sweep(now time.Time) { s.transfers.sweep(now, s.budget, s.sweepConns(now)) }
 
-// sweepHTTP2 closes overdue HTTP/2 connections, and returns those whose peers do not read their responses.
-func (s *Server) sweepHTTP2(now time.Time) (silent map[*conn]bool) {
+// sweepConns ends connections of peers that are no longer trusted and overdue ones of HTTP/2. It returns those of HTTP/2 whose peers
+// do not read their responses.
+func (s *Server) sweepConns(now time.Time) (silent map[*conn]bool) {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	for c := range s.conns {
@@ -259,12 +260,12 @@ func (s *Server) newConn(nc net.Conn, loopback bool) *conn {
 		owner: s, transfers: &s.transfers, watch: &s.watch, loopback: loopback,
 		idleTimeout: time.Duration(s.idleTimeout.Load()), writeTimeout: s.limits.WriteTimeout,
 	})
-	if !s.trusts(nc) {
+	s.mu.Lock()
+	s.conns[c] = struct{}{}
+	s.mu.Unlock()
+	if !s.trusts(nc) { // last: Recheck sees the connection, or this sees what has changed before Recheck
 		c.leaves.advance(c, time.Now())
 	}
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	s.conns[c] = struct{}{}
 	return c
 }
 

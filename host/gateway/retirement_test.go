@@ -1,0 +1,116 @@
+package gateway
+
+import (
+	"context"
+	"crypto/tls"
+	"crypto/x509"
+	"io"
+	"net"
+	"net/http"
+	"strings"
+	"sync"
+	"testing"
+	"testing/synctest"
+	"time"
+
+	"github.com/easymicro/easymicro/wire"
+)
+
+// verifiedPipes gives the peers a verified certificate.
+type verifiedPipes struct {
+	*pipes
+	notAfter time.Time
+}
+
+func (p *verifiedPipes) Accept() (net.Conn, error) {
+	c, err := p.pipes.Accept()
+	if err != nil {
+		return nil, err
+	}
+	return &verifiedConn{c, &x509.Certificate{NotAfter: p.notAfter}}, nil
+}
+
+type verifiedConn struct {
+	net.Conn
+	leaf *x509.Certificate
+}
+
+func (c *verifiedConn) ConnectionState() tls.ConnectionState {
+	return tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{c.leaf}}}
+}
+
+// A request in flight when the certificate expires is answered, and one that does not end is cut off.
+func TestAnExpiredCertificateEndsItsConnection(t *testing.T) {
+	for _, proto := range []int{1, 2} {
+		for _, lasts := range []time.Duration{0, 10 * time.Second, time.Hour} {
+			synctest.Test(t, func(t *testing.T) { endExpired(t, proto, lasts) })
+		}
+	}
+}
+
+func endExpired(t *testing.T, proto int, lasts time.Duration) {
+	b := &backend{hook: func(ctx context.Context, _, _ *wire.Frame) error {
+		select {
+		case <-time.After(lasts):
+			return nil
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}}
+	g, err := New(Options{Handler: b, Resolve: b.resolve})
+	if err != nil {
+		t.Fatal(err)
+	}
+	expires := time.Now().Add(5 * time.Second)
+	ln, s := newPipes(), NewServer(ServerOptions{Handler: g, Limits: wire.Limits{IdleTimeout: 24 * time.Hour}})
+	var served sync.WaitGroup
+	served.Go(func() { _ = s.Serve(context.Background(), &verifiedPipes{ln, expires}) })
+	peer := &watchedConn{Conn: ln.dial(), closed: make(chan struct{})}
+	tr := overHTTP2(peer)
+	if proto == 1 {
+		tr.Protocols = nil
+	}
+	post := func(path string) error {
+		req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://x"+path, strings.NewReader("{}"))
+		res, err := tr.RoundTrip(req)
+		if err != nil {
+			return err
+		}
+		defer res.Body.Close()
+		_, err = io.Copy(io.Discard, res.Body)
+		return err
+	}
+	if err := post("/Arith/Mul"); err != nil {
+		t.Fatal(err)
+	}
+	if lasts > 0 {
+		err := post("/Arith/Hook")
+		if after := time.Since(expires); lasts < time.Minute && (err != nil || after != 5*time.Second) || lasts > time.Minute && err == nil {
+			t.Errorf("HTTP/%d, a request of %s: %v after %s", proto, lasts, err, after)
+		}
+	}
+	<-peer.closed
+	earliest := map[time.Duration]time.Duration{0: 0, 10 * time.Second: 5 * time.Second, time.Hour: retireGrace}[lasts]
+	if after := time.Since(expires); after < earliest || after > earliest+3*sweepEvery {
+		t.Errorf("HTTP/%d, a request of %s: the connection has ended %s after the certificate", proto, lasts, after)
+	}
+	_ = s.Close()
+	served.Wait()
+}
+
+// What Recheck does while a connection is being accepted is not lost.
+func TestAPeerThatIsNoLongerTrustedMeanwhileIsNotMissed(t *testing.T) {
+	var s *Server
+	revoked := false
+	s = NewServer(ServerOptions{Trusts: func(net.Conn) bool {
+		trusted := !revoked
+		if trusted {
+			revoked = true
+			s.Recheck()
+		}
+		return trusted
+	}})
+	if c, _ := newTestConn(t, s); !c.leaves.begun() {
+		t.Error("the connection stays")
+	}
+}
