@@ -92,7 +92,7 @@ var layout = map[string]row{
 		others: []string{"go.etcd.io/etcd", "go.uber.org/zap", "google.golang.org/grpc"},
 	},
 	"host/machine":     {},
-	"host/credentials": {ours: []string{"config", "config/files", "config/lint"}},
+	"host/credentials": {ours: []string{"config", "config/files", "config/lint"}, tests: []string{"config/load"}},
 	"host/gateway":     {ours: []string{"wire", "wire/code"}},
 	"host/admin":       {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
 	"host/state":       {ours: []string{"config", "config/files", "host/admin"}},
