@@ -3,14 +3,12 @@ package host_test
 import (
 	"context"
 	"crypto/tls"
-	"crypto/x509"
 	"fmt"
 	"io"
 	"net/http"
 	"net/http/httptrace"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/wire"
@@ -113,18 +111,6 @@ func (s *secured) connections(t *testing.T) int {
 	return status.Listeners[0].Connections
 }
 
-func TestConnectionsEndWhenTheirCertificateExpires(t *testing.T) {
-	s, _, _ := startUntrusted(t, func(a, _ *hosttest.Authority) string { return a.PEM })
-	c := s.client(t, nil, "")
-	c.Certificates = []tls.Certificate{s.ca.Pair(t, "short", func(c *x509.Certificate) { c.NotAfter = time.Now().Add(3 * time.Second) })}
-	short, long := s.keep(t, c), s.keep(t, s.client(t, s.ca, "long"))
-	receive(t, short.rpcx.Done(), "the connection over rpcx has not ended")
-	eventually(t, "the connections of HTTP have ended too", func() bool { return s.connections(t) == 3 })
-	if reused := long.calls(t); reused != [3]bool{true, true, true} {
-		t.Errorf("other connections have ended: %v", reused)
-	}
-}
-
 func TestConnectionsOfOperatorsEndWhenTheirCAIsRemoved(t *testing.T) {
 	ca, other := hosttest.NewAuthority(t), hosttest.NewAuthority(t)
 	cert, key := ca.Issue(t, "host.internal")
@@ -147,8 +133,15 @@ func TestConnectionsOfOperatorsEndWhenTheirCAIsRemoved(t *testing.T) {
 	defer leaves.CloseIdleConnections()
 	must(t, get(stays))
 	must(t, get(leaves))
+	silent, err := (&tls.Dialer{Config: s.client(t, ca, "silent")}).DialContext(t.Context(), "tcp", h.AdminAddr().String())
+	must(t, err)
+	defer silent.Close()
 	s.Write("admin.pem", other.PEM)
 	must(t, s.Revision().Problems.Err())
+	_, _ = io.WriteString(silent, "GET /livez HTTP/1.1\r\nHost: localhost\r\n\r\n")
+	if response, _ := io.ReadAll(silent); len(response) > 0 {
+		t.Errorf("a client that had not sent a request yet is served: %s", response)
+	}
 	eventually(t, "a client of the CA that was removed is refused", func() bool { return get(leaves) != nil })
 	must(t, get(stays))
 }

@@ -26,9 +26,9 @@ type adminServer struct {
 }
 
 // serveAdmin serves s with the handler that is in force when a request arrives. The name is for logs and metrics.
-func serveAdmin(l *Listeners, name string, s socket, address config.Address, handler func() http.Handler, conf *tls.Config) *adminServer {
+func serveAdmin(l *Listeners, name string, s socket, address config.Address, handler func() http.Handler, e *encryption) *adminServer {
 	ln := newAdminListener(s, name, l.outages)
-	ln.tls.Store(conf)
+	ln.setTLS(e)
 	serve := func(w http.ResponseWriter, r *http.Request) { ln.serve(handler(), w, r) }
 	a := &adminServer{
 		server: admin.NewServer(http.HandlerFunc(serve), l.o.Sampler.Logger()), socket: s, address: address, done: make(chan struct{}),
@@ -56,9 +56,9 @@ func (a *adminServer) stop(ctx context.Context) {
 }
 
 // setTLS changes the TLS; nil is none. It does nothing on a nil server.
-func (a *adminServer) setTLS(c *tls.Config) {
+func (a *adminServer) setTLS(e *encryption) {
 	if a != nil {
-		a.listener.setTLS(c)
+		a.listener.setTLS(e)
 	}
 }
 
@@ -84,7 +84,7 @@ type adminListener struct {
 	max     int
 	closing sync.Once
 	closed  chan struct{}
-	tls     atomic.Pointer[tls.Config] // nil: none
+	tls     atomic.Pointer[encryption] // nil: none
 
 	mu   sync.Mutex
 	open map[net.Conn]*adminConn
@@ -112,7 +112,7 @@ func (l *adminListener) Accept() (net.Conn, error) {
 		conn, err := l.Listener.Accept()
 		switch {
 		case err == nil:
-			c := l.tls.Load()
+			c := l.tls.Load().current()
 			if c != nil {
 				conn = tls.Server(conn, c) // the server makes the handshake, on a goroutine of the connection
 			}
@@ -150,8 +150,9 @@ func cut(conn net.Conn) {
 }
 
 // setTLS changes the TLS of new connections. Others end once they have no request: their peers may no longer be trusted.
-func (l *adminListener) setTLS(c *tls.Config) {
-	l.tls.Store(c)
+func (l *adminListener) setTLS(e *encryption) {
+	c := e.commit()
+	l.tls.Store(e)
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	for conn, of := range l.open {
@@ -188,7 +189,7 @@ func (l *adminListener) state(conn net.Conn, s http.ConnState) {
 	case s == http.StateClosed, s == http.StateHijacked:
 		delete(l.open, conn)
 	default:
-		if of.idle = s == http.StateIdle; of.idle && (of.tls != l.tls.Load() || expired(conn)) {
+		if of.idle = s == http.StateIdle; of.idle && (of.tls != l.tls.Load().current() || expired(conn)) {
 			cut(conn)
 		}
 	}
@@ -200,6 +201,15 @@ func expired(conn net.Conn) bool {
 	return certificate != nil && time.Now().After(certificate.NotAfter)
 }
 
+// trusts reports whether the peer of a connection, which may have connected before the TLS in force or long ago, is still trusted.
+func (l *adminListener) trusts(conn net.Conn) bool {
+	e := l.tls.Load()
+	l.mu.Lock()
+	of := l.open[conn]
+	l.mu.Unlock()
+	return !expired(conn) && (of == nil || of.tls == e.current() || e.trusts(conn))
+}
+
 type connKey struct{}
 
 // withConn is the ConnContext of the server.
@@ -207,9 +217,12 @@ func (l *adminListener) withConn(ctx context.Context, conn net.Conn) context.Con
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// serve marks the connection of a request as answering while next serves it.
+// serve marks the connection of a request as answering while next serves it. It closes that of a peer that is no longer trusted.
 func (l *adminListener) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
+	if !l.trusts(conn) {
+		panic(http.ErrAbortHandler)
+	}
 	l.mark(conn, true)
 	defer l.mark(conn, false)
 	next.ServeHTTP(w, r)

@@ -39,7 +39,7 @@ func TestAPeerThatReadsNothingHoldsUpNoOperator(t *testing.T) {
 		defer a.close()
 		l := newAdminListener(in, "admin", a)
 		l.max = 1
-		l.tls.Store(&tls.Config{Certificates: []tls.Certificate{pair}})
+		l.tls.Store(&encryption{config: &tls.Config{Certificates: []tls.Certificate{pair}}})
 		near, far := net.Pipe()
 		in.conns <- far
 		secure, _ := l.Accept()

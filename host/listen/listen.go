@@ -3,7 +3,6 @@ package listen
 
 import (
 	"context"
-	"crypto/tls"
 	"fmt"
 	"log/slog"
 	"net"
@@ -61,7 +60,7 @@ func (l *Listeners) Open(ctx, life context.Context, set *config.Set) error {
 	l.open.Store(true)
 	plan, err := l.Plan(ctx, set)
 	if err == nil {
-		err = l.openAdmin(ctx, set, plan.encrypt(config.AdminListener).commit())
+		err = l.openAdmin(ctx, set, plan.encrypt(config.AdminListener))
 	}
 	if err != nil {
 		l.open.Store(false)
@@ -87,7 +86,7 @@ func (l *Listeners) Plan(ctx context.Context, set *config.Set) (*Plan, error) {
 func (l *Listeners) IsOpen() bool { return l.open.Load() }
 
 // openAdmin binds the admin listener, whose address changes only at the next start.
-func (l *Listeners) openAdmin(ctx context.Context, set *config.Set, encrypted *tls.Config) error {
+func (l *Listeners) openAdmin(ctx context.Context, set *config.Set, e *encryption) error {
 	address := set.Manifest.Admin.Address
 	if address == "" {
 		return nil
@@ -96,7 +95,7 @@ func (l *Listeners) openAdmin(ctx context.Context, set *config.Set, encrypted *t
 	if err != nil {
 		return err
 	}
-	l.admin.Store(serveAdmin(l, config.AdminListener, s, address, l.o.Admin, encrypted))
+	l.admin.Store(serveAdmin(l, config.AdminListener, s, address, l.o.Admin, e))
 	return nil
 }
 
@@ -284,8 +283,8 @@ func (p *Plan) Commit(life context.Context) {
 			s.start(life)
 		}
 	}
-	l.admin.Load().setTLS(p.encrypt(config.AdminListener).commit())
-	health := p.encrypt(config.HealthListener).commit()
+	l.admin.Load().setTLS(p.encrypt(config.AdminListener))
+	health := p.encrypt(config.HealthListener)
 	if !p.healthChanged {
 		l.health.Load().setTLS(health)
 		return
@@ -300,9 +299,9 @@ func (p *Plan) Commit(life context.Context) {
 // encrypt returns the TLS of a listener, and shows in the metrics until when its certificate is valid; nil if it has none.
 func (p *Plan) encrypt(listener string) *encryption {
 	e := p.tls[listener]
-	var end time.Time
+	var end func() time.Time
 	if e != nil {
-		end = e.server.Current(time.Now()).Leaf.NotAfter
+		end = e.notAfter
 	}
 	p.of.o.Metrics.SetNotAfter(listener, end)
 	return e

@@ -34,6 +34,9 @@ func newEncryption(s *credentials.Server, protocols []string, running *encryptio
 	}}
 }
 
+// notAfter returns the end of the certificate in use.
+func (e *encryption) notAfter() time.Time { return e.server.Current(time.Now()).Leaf.NotAfter }
+
 // trusts reports whether a listener accepts the peer of an open connection as it did when it connected. A nil encryption is no TLS.
 func (e *encryption) trusts(c net.Conn) bool {
 	var certificates []*x509.Certificate
@@ -64,15 +67,22 @@ func (e *encryption) trusts(c net.Conn) bool {
 
 // commit puts the certificate in force and returns the configuration for new connections; nil for a nil encryption.
 func (e *encryption) commit() *tls.Config {
+	if e != nil {
+		e.inForce.Store(e.server)
+	}
+	return e.current()
+}
+
+// current returns the configuration for new connections; nil for a nil encryption.
+func (e *encryption) current() *tls.Config {
 	if e == nil {
 		return nil
 	}
-	e.inForce.Store(e.server)
 	return e.config
 }
 
-// current returns what the listener uses; nil for a nil encryption.
-func (e *encryption) current() *credentials.Server {
+// credentials returns what the listener uses; nil for a nil encryption.
+func (e *encryption) credentials() *credentials.Server {
 	if e == nil {
 		return nil
 	}
@@ -87,7 +97,7 @@ func planEncryptions(set *config.Set, running encryptions) (encryptions, config.
 	next := make(encryptions)
 	var warnings config.Problems
 	for _, t := range set.Manifest.ServerTLS() {
-		server, found, err := credentials.ServerTLS(set, t, running[t.Listener].current())
+		server, found, err := credentials.ServerTLS(set, t, running[t.Listener].credentials())
 		if err != nil {
 			return nil, warnings, err
 		}

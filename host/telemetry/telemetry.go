@@ -71,7 +71,7 @@ func (m *Metrics) Handler() http.Handler {
 type connectionMetrics struct {
 	connections              *prometheus.GaugeVec
 	wireErrors, acceptErrors *prometheus.CounterVec
-	notAfter                 *prometheus.GaugeVec
+	notAfter                 *validity
 
 	mu      sync.Mutex
 	reasons map[string]prometheus.Counter
@@ -85,10 +85,7 @@ func newConnectionMetrics() *connectionMetrics {
 		}, []string{"listener", "protocol"}),
 		wireErrors: newCounters("easymicro_wire_errors_total",
 			"Connections and frames rejected before they became a call, by reason.", "reason"),
-		notAfter: prometheus.NewGaugeVec(prometheus.GaugeOpts{
-			Name: "easymicro_tls_not_after_timestamp_seconds",
-			Help: "Unix timestamp of the end of the certificate that a listener uses.",
-		}, []string{"listener"}),
+		notAfter:     newValidity(),
 		acceptErrors: newCounters("easymicro_accept_errors_total", "Connections not accepted, by listener and reason.", "listener", "reason"),
 		reasons:      make(map[string]prometheus.Counter),
 	}
@@ -140,13 +137,10 @@ func (m *connectionMetrics) Connections(listener, protocol string) Gauge {
 	return Gauge{m.connections.WithLabelValues(label(listener), oneOf(protocol, []string{wire.TransportRPCX, wire.TransportHTTP, "tls"}))}
 }
 
-// SetNotAfter sets the end of the certificate that a listener uses; the zero Time is no certificate.
-func (m *connectionMetrics) SetNotAfter(listener string, t time.Time) {
-	if t.IsZero() {
-		m.notAfter.DeleteLabelValues(label(listener))
-		return
-	}
-	m.notAfter.WithLabelValues(label(listener)).Set(float64(t.Unix()))
+// SetNotAfter sets the function that returns the end of the certificate that a listener uses; nil is no certificate. The function
+// may be called concurrently.
+func (m *connectionMetrics) SetNotAfter(listener string, end func() time.Time) {
+	m.notAfter.set(label(listener), end)
 }
 
 // DropListener removes the series of a listener that was closed.
@@ -154,7 +148,7 @@ func (m *connectionMetrics) DropListener(listener string) {
 	of := prometheus.Labels{"listener": label(listener)}
 	m.connections.DeletePartialMatch(of)
 	m.acceptErrors.DeletePartialMatch(of)
-	m.notAfter.DeletePartialMatch(of)
+	m.notAfter.set(label(listener), nil)
 }
 
 // configMetrics shows the running configuration and the results of reloads.
