@@ -77,7 +77,7 @@ func TestABreakerThatIsOpenedDoesNotUndoAnEdit(t *testing.T) {
 	breaker := func(failures int) string {
 		return fmt.Sprintf("rules:\n  - {name: arith-mul, match: {service: Arith}, circuitBreaker: {consecutiveFailures: %d}}\n", failures)
 	}
-	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 10s", 1), map[string]string{policyFile: breaker(5)})
+	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 1m", 1), map[string]string{policyFile: breaker(5)})
 	f := startFlow(t, h, 1, "Mul")
 	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
 	h.Write(policyFile, breaker(6))

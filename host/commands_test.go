@@ -363,7 +363,7 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 }
 
 func TestAnAppliedEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
-	h := edited(t, guardedManifest, map[string]string{policyFile: rule(10000)})
+	h := edited(t, untilUndone(guardedManifest, true), map[string]string{policyFile: rule(10000)})
 	f := startFlow(t, h, 2, "Mul")
 	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
 	r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{{Path: filepath.Base(policyFile), Text: rule(1)}}, Force: true})

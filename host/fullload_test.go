@@ -69,7 +69,7 @@ func TestWhichEditsAreUndoneUnderFullLoad(t *testing.T) {
 			want: "calm refused ", way: "autoRollback: off in calm (policies.d/10.yaml:2), or easymicro reload --force",
 		},
 		{
-			name: "timeout", before: fmt.Sprintf(slow, "800ms"), after: fmt.Sprintf(slow, "8ms"), streams: []stream{{caller: "partner", method: "Doze", n: n}},
+			name: "timeout", before: fmt.Sprintf(slow, "30s"), after: fmt.Sprintf(slow, "8ms"), streams: []stream{{caller: "partner", method: "Doze", n: n}},
 			want: "slow timed out ", way: "autoRollback: off in slow (policies.d/10.yaml:2), or easymicro reload --force",
 		},
 		{
@@ -123,7 +123,7 @@ func TestWhichEditsAreUndoneUnderFullLoad(t *testing.T) {
 			if back.Source != host.SourceAutoRollback || !strings.Contains(back.Why, tt.want) || !strings.HasSuffix(back.Why, " To keep it: "+tt.way) {
 				t.Fatalf("r%d by %s: %s", back.Number, back.Source, back.Why)
 			}
-			if most := int64(100 + 100*n*slack); failed > most {
+			if most := int64(1000 * n); failed > most { // of 6000 * n in the window
 				t.Errorf("%d calls did not succeed, want at most %d", failed, most)
 			}
 			if !strings.Contains(log.String(), back.Why) {

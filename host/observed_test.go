@@ -3,6 +3,7 @@ package host_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -115,7 +116,7 @@ func TestNeutralEditOpensNoWindow(t *testing.T) {
 
 // Two bad edits in a row, few calls between them.
 func TestAChainOfBadEditsIsRolledBack(t *testing.T) {
-	h := edited(t, guardedManifest, map[string]string{policyFile: rule(10000)})
+	h := edited(t, untilUndone(guardedManifest, true), map[string]string{policyFile: rule(10000)})
 	h.Write(policyFile, rule(1))
 	h.Revision()
 	h.Write(policyFile, rule(2))
@@ -135,7 +136,7 @@ func revisionsOf(h *hosttest.Host) <-chan host.Attempt {
 
 // Files that go back to what was rolled back before the restart are told from what runs.
 func TestHeldFilesComeBackAfterARestart(t *testing.T) {
-	dir, start := restartable(t)
+	dir, start := restartable(t, true)
 	h := start()
 	bad := func(n int) {
 		f := startFlow(t, h, 3, "Mul")
@@ -162,7 +163,7 @@ func TestHeldFilesComeBackAfterARestart(t *testing.T) {
 
 // The files never changed: once the set of Apply is undone, they run.
 func TestARollbackOfApplyIsInSync(t *testing.T) {
-	h := edited(t, guardedManifest, map[string]string{policyFile: rule(10000)})
+	h := edited(t, untilUndone(guardedManifest, true), map[string]string{policyFile: rule(10000)})
 	f := startFlow(t, h, 2, "Mul")
 	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
 	next := *h.Set()
@@ -214,14 +215,15 @@ func TestATimeoutOfForwardedCallsIsRolledBack(t *testing.T) {
 		})
 	}
 	calls.Wait()
-	time.Sleep(3 * time.Second)
-	list, err := gw.Admin.Revisions(t.Context())
+	awaitThat(t, fmt.Sprintf("a rollback for %d of 400 calls that timed out", ended.Load()), func() bool { return newest(t, gw).Source == host.SourceAutoRollback })
+}
+
+// newest returns the newest revision.
+func newest(t *testing.T, h *hosttest.Host) host.Attempt {
+	t.Helper()
+	list, err := h.Admin.Revisions(t.Context())
 	must(t, err)
-	s := status(t, gw).Policies
-	t.Logf("%d of 400 ended by the new timeout, %+v", ended.Load(), s.Observed)
-	if o := s.Observed; o != nil && int64(o.NewlyRefused) < ended.Load() || list[0].Source != host.SourceAutoRollback {
-		t.Errorf("r%d by %s", list[0].Number, list[0].Source)
-	}
+	return list[0]
 }
 
 type sleepy struct{}
@@ -237,7 +239,7 @@ func (sleepy) Nap(ctx context.Context, _ *args, _ *reply) error {
 
 // After a rollback, calls pass that passed before the edit.
 func TestARollbackBringsTheTokensBack(t *testing.T) {
-	h := edited(t, guardedManifest, map[string]string{policyFile: ruleFile("{name: arith-mul, match: {service: Arith}, rateLimit: {rate: 1, burst: 1000000}}")})
+	h := edited(t, untilUndone(guardedManifest, true), map[string]string{policyFile: ruleFile("{name: arith-mul, match: {service: Arith}, rateLimit: {rate: 1, burst: 1000000}}")})
 	f := startFlow(t, h, 2, "Mul")
 	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
 	h.Write(policyFile, rule(1))
@@ -347,7 +349,7 @@ services: [{name: Arith, handler: test.flaky, options: {value: 1}}]
 policies:
   rules: [{name: arith-mul, match: {service: Arith}, rateLimit: {rate: 10000}}]
   watch: {debounce: 20ms, poll: 200ms}
-  autoRollback: {window: 1s}
+  autoRollback: {window: 1m}
 `
 	h := hosttest.Start(t, manifest, hosttest.Options{Registry: reg})
 	f := startFlow(t, h, 2, "Mul")
@@ -359,7 +361,7 @@ policies:
 	t.Logf("%s %s %s %v", r.Source, r.Result, r.Error, r.Problems)
 	fails.Store(false)
 	select {
-	case <-time.After(5 * time.Second):
+	case <-time.After(patience):
 		list, _ := h.Admin.Revisions(t.Context())
 		p := status(t, h).Policies
 		t.Errorf("still r%d, %d calls refused; in sync %t; r2 %q", p.Running.Revision, f.refused.Load(), p.InSync, list[len(list)-2].Verdict)
@@ -370,7 +372,7 @@ policies:
 
 // A reload that comes while a rollback is made does not apply the files that it undoes.
 func TestAReloadDuringARollbackIsHeld(t *testing.T) {
-	h := edited(t, guardedManifest, map[string]string{policyFile: rule(10000)})
+	h := edited(t, untilUndone(guardedManifest, true), map[string]string{policyFile: rule(10000)})
 	came := make(chan host.Attempt, 1)
 	host.OnCommit(h.Host, func(revision int) {
 		if revision != 3 {
@@ -414,12 +416,7 @@ func TestOneMethodOfAnotherHost(t *testing.T) {
 			refused++
 		}
 	}
-	time.Sleep(time.Second)
-	list, err := gw.Admin.Revisions(t.Context())
-	must(t, err)
-	if list[0].Source != host.SourceAutoRollback {
-		t.Errorf("%d of 200 calls of Arith.Nap were refused, still r%d: %+v", refused, list[0].Number, status(t, gw).Policies.Observed)
-	}
+	awaitThat(t, fmt.Sprintf("a rollback for %d of 200 calls of Arith.Nap that were refused", refused), func() bool { return newest(t, gw).Source == host.SourceAutoRollback })
 }
 
 // Under a limit that refuses most calls anyway, edits that refuse no more are not undone.

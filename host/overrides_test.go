@@ -148,7 +148,7 @@ func TestOverridesEndInTime(t *testing.T) {
 // The end of an override does not count against an edit that is being observed.
 func TestTheEndOfAnOverrideDoesNotUndoAnEdit(t *testing.T) {
 	const other = "  - {name: other, match: {service: Arith}, concurrency: {max: %s}}\n"
-	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 10s", 1), map[string]string{policyFile: rule(1) + strings.Replace(other, "%s", "1000", 1)})
+	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 1m", 1), map[string]string{policyFile: rule(1) + strings.Replace(other, "%s", "1000", 1)})
 	put(t, h, admin.OverrideRequest{Action: admin.ActionOverride, Rule: "arith-mul", Field: "rateLimit", Value: "{rate: 10000, burst: 10000}"})
 	f := startFlow(t, h, 1, "Mul")
 	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
@@ -166,7 +166,7 @@ func TestTheEndOfAnOverrideDoesNotUndoAnEdit(t *testing.T) {
 
 // An override that is put in force in the window of an edit does not let the files come back once the edit is undone.
 func TestFilesAreHeldIfTheirEditIsUndoneAfterAnOverride(t *testing.T) {
-	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 10s", 1), map[string]string{policyFile: rule(10000)})
+	h := edited(t, strings.Replace(guardedManifest, "window: 1s", "window: 1m", 1), map[string]string{policyFile: rule(10000)})
 	h.Write(policyFile, rule(1))
 	awaitThat(t, "the edit", func() bool { return status(t, h).Policies.Observed != nil })
 	put(t, h, blocked)

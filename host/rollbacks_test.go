@@ -112,7 +112,7 @@ func TestAnEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
 	more() // the callers may be late to count what was refused
 	refused := f.refused.Load()
 	t.Logf("%s: %d calls were refused", r.Why, refused)
-	if most := int64(100 + 5000*slack); refused == 0 || refused > most {
+	if most := int64(50_000); refused == 0 || refused > most {
 		t.Errorf("%d calls were refused, want at most %d", refused, most)
 	}
 	more()
@@ -177,7 +177,7 @@ auth: {identify: [token], tokens: {file: tokens.yaml}}
 		{name: "deny for one named caller", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith}, access: {deny: [{caller: partner}]}}")},
 		{name: "deny by glob", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith}, access: {deny: [{caller: 'p*'}]}}"), want: "x refused"},
 		{name: "allow others", before: rule(10000), after: ruleFile("{name: x, match: {service: Arith}, access: {allow: [{caller: batch}]}}"), want: "x refused"},
-		{name: "timeout", before: ruleFile(fmt.Sprintf(sleeps, "800ms")), after: ruleFile(fmt.Sprintf(sleeps, "1ms")), want: "slow timed out"},
+		{name: "timeout", before: ruleFile(fmt.Sprintf(sleeps, "30s")), after: ruleFile(fmt.Sprintf(sleeps, "1ms")), want: "slow timed out"},
 		{name: "concurrency", before: ruleFile("{name: c, match: {service: Arith}, concurrency: {max: 1000}}"), after: ruleFile("{name: c, match: {service: Arith, method: Nap}, concurrency: {max: 1}}"), want: "c refused"},
 		{name: "description", before: rule(10000), after: strings.Replace(rule(10000), "{name", "{description: new, name", 1)},
 		{name: "methods", file: "easymicro.yaml", before: rule(10000), after: strings.Replace(untilUndone(manifest, true), "test.arith", "test.arith, methods: {expose: [Mul]}", 1), want: "services and routes turned away"},
@@ -321,7 +321,7 @@ policies:
 			if tt.from == "" {
 				tt.from = way.address
 			}
-			h := hosttest.Start(t, fmt.Sprintf(manifest, way.address), hosttest.Options{Registry: deskPlant(t).reg})
+			h := hosttest.Start(t, untilUndone(fmt.Sprintf(manifest, way.address), tt.want), hosttest.Options{Registry: deskPlant(t).reg})
 			conn := h.Dial()
 			ctx, stop := context.WithCancel(t.Context())
 			var calls sync.WaitGroup
@@ -367,11 +367,12 @@ policies:
 	}
 }
 
-// restartable returns the folder of a manifest with host.state and a rule of 10,000 calls a second, and what starts a host on it.
-func restartable(t *testing.T) (dir string, start func() *hosttest.Host) {
+// restartable returns the folder of a manifest with host.state and a rule of 10,000 calls a second, and a function that starts a
+// host on it. undone is as for untilUndone.
+func restartable(t *testing.T, undone bool) (dir string, start func() *hosttest.Host) {
 	t.Helper()
 	dir = t.TempDir()
-	writeFile(t, filepath.Join(dir, "easymicro.yaml"), "host: {state: {dir: "+t.TempDir()+"}}\n"+guardedManifest)
+	writeFile(t, filepath.Join(dir, "easymicro.yaml"), "host: {state: {dir: "+t.TempDir()+"}}\n"+untilUndone(guardedManifest, undone))
 	must(t, os.Mkdir(filepath.Join(dir, "policies.d"), 0o755))
 	writeFile(t, filepath.Join(dir, policyFile), rule(10000))
 	return dir, func() *hosttest.Host {
@@ -381,7 +382,7 @@ func restartable(t *testing.T) (dir string, start func() *hosttest.Host) {
 
 // What was rolled back does not come back with a restart.
 func TestARestartKeepsToARollback(t *testing.T) {
-	dir, start := restartable(t)
+	dir, start := restartable(t, true)
 	h := start()
 	f := startFlow(t, h, 3, "Mul")
 	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
@@ -437,7 +438,7 @@ func TestAStartWithAnotherSetThanTheLastGoodOneIsObserved(t *testing.T) {
 	} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
-			dir, start := restartable(t)
+			dir, start := restartable(t, tt.want != "")
 			h := start()
 			h.Stop()
 			markGoodIn(t, stateDirOf(t, dir), 1)

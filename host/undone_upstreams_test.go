@@ -149,13 +149,13 @@ func TestARestartOfPeersInAWindowUndoesNothing(t *testing.T) {
 	manifest := strings.Replace(fmt.Sprintf(undoneUpstream, "ADDRESSES"), `"ADDRESSES"`, strings.Join(addresses[:], ", "), 1)
 	out := "{name: out, match: {upstream: till}, timeout: %s}"
 	h := hosttest.Start(t, manifest, hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{
-		policyFile: ruleFile(fmt.Sprintf(out, "1s")), "tokens.yaml": tokensFile("partner-token", ""),
+		policyFile: ruleFile(fmt.Sprintf(out, "30s")), "tokens.yaml": tokensFile("partner-token", ""),
 	}})
 	var s running
 	s.run(t, h, stream{service: "Desk", method: "Mul"})
 	awaitThat(t, "traffic", func() bool { return s.ok.Load() > 300 })
 	for i := range rounds(20) {
-		revision := applied(t, h, func() { h.Write(policyFile, ruleFile(fmt.Sprintf(out, fmt.Sprintf("%ds", 2+i)))) })
+		revision := applied(t, h, func() { h.Write(policyFile, ruleFile(fmt.Sprintf(out, fmt.Sprintf("%ds", 31+i)))) })
 		for i, a := range addresses {
 			peers[i].Stop()
 			peers[i] = startTillAt(t, a)
