@@ -19,7 +19,7 @@ type Change struct {
 	Position Position `json:"position,omitzero"` // in the new set, or in the old one if the subject was removed
 }
 
-// OfContent reports whether the change is one of the content of a file that the manifest names, such as a certificate.
+// OfContent reports whether the change is to the content of a file that the manifest names, such as a certificate.
 func (c *Change) OfContent() bool { return c.Op == OpChange && c.Path == "" }
 
 // Op is the kind of a change, written as its sign in lists.

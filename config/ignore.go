@@ -21,7 +21,7 @@ type ignore struct {
 	until  time.Time
 	reason string
 	wrong  string // what is wrong with its form; then only at and meant are set
-	meant  string // how it would have to begin; empty: as it does
+	meant  string // the beginning in place of a misspelt one; empty if that is right
 }
 
 // ignoreForm is how a comment is written.
@@ -34,7 +34,7 @@ var (
 	ignoreLike = regexp.MustCompile(`^\s*((\pL+)\s*:?\s*(\pL+))[\s:]+EM[0-9]`)
 )
 
-// ignoreStart is how such a comment begins.
+// ignoreStart is the beginning of such a comment.
 const ignoreStart = "easymicro: ignore"
 
 // ignoresIn returns the comments in a file that ignore warnings, malformed ones included.
@@ -67,7 +67,7 @@ func ignoresIn(file string, text []byte) (list []ignore) {
 // isIgnore reports whether a comment, given without its #, is meant to ignore warnings, misspelt ones included.
 func isIgnore(comment string) bool { return ignoreMark.MatchString(comment) || misspelt(comment) != "" }
 
-// misspelt returns how a comment begins that is meant to ignore warnings, and does not; empty: it is another comment.
+// misspelt returns the misspelt beginning of a comment that is meant to ignore warnings, and nothing for any other comment.
 func misspelt(comment string) string {
 	m := ignoreLike.FindStringSubmatch(comment)
 	if m == nil || ignoreMark.MatchString(comment) {

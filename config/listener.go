@@ -40,7 +40,7 @@ const (
 	ClientAuthRequire = "require"
 )
 
-// Names of the listeners for operators and probes, which others may not have.
+// Names of the listeners for operators and probes. Other listeners cannot have them.
 const (
 	AdminListener  = "admin"
 	HealthListener = "health"

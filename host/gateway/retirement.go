@@ -15,8 +15,8 @@ type retirement struct {
 
 func (r *retirement) begun() bool { return r.since.Load() != 0 }
 
-// advance begins or continues the retirement: it closes the connection if it is idle, and after retireGrace in any case. A
-// connection of HTTP/2 is told to finish.
+// advance begins or continues the retirement: it drains an HTTP/2 connection, closes another one if it is idle, and closes either
+// after retireGrace.
 func (r *retirement) advance(c *conn, now time.Time) {
 	first := r.since.CompareAndSwap(0, now.UnixNano())
 	switch {

@@ -12,7 +12,7 @@ import (
 	"github.com/easymicro/easymicro/host/admin"
 )
 
-// applying puts an edit in force that is shown first, and asked for at a terminal.
+// applying shows an edit, asks for it at a terminal, and puts it in force.
 type applying struct {
 	*app
 	yes, dryRun, wait, force bool

@@ -89,7 +89,7 @@ func floodOf(ts *testscript.TestScript) *flood {
 	return f
 }
 
-// shown waits for a call that begins after the command before and gets a status: shown STATUS WHAT. It logs how soon.
+// shown waits until a call that begins after the command before gets a status, and logs how long that took: shown STATUS WHAT.
 func shown(ts *testscript.TestScript, _ bool, args []string) {
 	returned, f := time.Now(), floodOf(ts)
 	want, err := strconv.Atoi(args[0])

@@ -24,10 +24,10 @@ func newPromote(a *app) *cobra.Command {
 		Long: `promote enforces a rule whose mode is shadow: for all callers or, with --enforce-share, for a share of them. Running it again
 enforces the rule for a larger share, and without the flag for all. easymicro shadow shows what the rule would have refused.
 
-It is an edit as by easymicro apply: it shows what changes and the forecast, asks on a terminal, and is observed and rolled back
-if it refuses too many calls. The host writes no files: promote shows what to write there. The edit stays in force, over restarts
-too if the manifest has host.state, until the files change or easymicro reload --force. What the rule has counted in shadow, such
-as the tokens of its buckets, is carried over.
+Like easymicro apply, it shows the changes and the forecast and asks at a terminal. The host observes the edit and rolls it back
+if it refuses too many calls. The host writes no files: promote prints what to write in them. The edit stays in force, over
+restarts too if the manifest has host.state, until the files change or easymicro reload --force. The rule keeps what it has counted
+in shadow, such as the tokens of its buckets.
 
 It exits with 3 if the file of the rule cannot be edited by command, and with 5 if the rule is not in shadow or, with --wait, if
 the host has rolled the edit back.`,
@@ -64,7 +64,7 @@ func (c *promoteCommand) run(cmd *cobra.Command, args []string) error {
 	return err
 }
 
-// advise says what to write in the file, where the edit is not.
+// advise says what to write in the file, which the edit has not changed.
 func (c *promoteCommand) advise(rule string, changes admin.Changes) {
 	var at config.Position
 	var fields []string

@@ -1,5 +1,5 @@
-// Command certs makes the certificates of the sample tls: the first time those of a CA, of the hosts and of a client, later
-// new ones of the hosts and the client.
+// Command certs makes the certificates of the sample tls: a CA on its first run, and on each run new certificates for the hosts and
+// the client.
 package main
 
 import (
@@ -117,7 +117,7 @@ func issue(dir, name string, ca *x509.Certificate, by *ecdsa.PrivateKey) error {
 	return err
 }
 
-// sign returns a certificate and its key in PEM. Without a CA it signs itself.
+// sign returns a certificate and its key in PEM. Without a CA the certificate is self-signed.
 func sign(template *x509.Certificate, lifetime time.Duration, ca *x509.Certificate, by *ecdsa.PrivateKey) (cert, key []byte, err error) {
 	private, err := ecdsa.GenerateKey(elliptic.P256(), rand.Reader)
 	if err != nil {
@@ -149,7 +149,7 @@ func readPEM(path string) ([]byte, error) {
 	return block.Bytes, nil
 }
 
-// write replaces a file at once: no reader sees a part of it.
+// write replaces a file atomically: readers never see a part of it.
 func write(dir, name string, data []byte) error {
 	path := filepath.Join(dir, name)
 	if err := os.WriteFile(path+".new", data, 0o600); err != nil { //nolint:gosec // the folder that the user names
