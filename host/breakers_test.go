@@ -29,7 +29,7 @@ func TestBreakersOfUpstreamsAreOpenedByName(t *testing.T) {
 	}
 	h := hosttest.Start(t, fmt.Sprintf(`
 services: [{name: Desk, handler: test.desk, uses: {till: till}}]
-upstreams: [{name: till, service: Till, resolve: {endpoints: [%q, %q]}}]
+upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {endpoints: [%q, %q]}}]
 policies: {rules: [{name: out, match: {upstream: till}, circuitBreaker: {consecutiveFailures: 2}}]}
 `, tills[0].Address, tills[1].Address), hosttest.Options{Registry: deskPlant(t).reg})
 	c := h.Dial()

@@ -83,7 +83,7 @@ func (b brokenRule) run(t *testing.T) {
 services:
   - {name: Arith, handler: test.arith}
   - {name: Desk, handler: test.desk, uses: {till: till}}
-upstreams: [{name: till, service: Till, resolve: {endpoints: [%q]}, idempotent: ["*"]}]
+upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {endpoints: [%q]}, idempotent: ["*"]}]
 policies: {files: [policies.d/*.yaml], watch: {debounce: 20ms, poll: 200ms}, autoRollback: {window: 1m}}
 `, till.Address), hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{"policies.d/10-orders.yaml": "rules: []\n"}, Log: log})
 	conn := h.Dial()

@@ -94,7 +94,7 @@ func TestEndpointsFoundWhileAHandlerOpensAreKnownToTheRules(t *testing.T) {
 		return registry.Receiver(&desk{till: e.Client("till")}), nil
 	}, registry.In(p.reg), registry.Uses("till"), registry.Methods[desk]())
 	h := hosttest.Start(t, fmt.Sprintf("services: [{name: Desk, handler: test.eager, uses: {till: till}}]\n"+
-		"upstreams: [{name: till, service: Till, loadBalancer: {policy: roundRobin}, resolve: {endpoints: [%q, %q, %q]}}]\n"+
+		"upstreams: [{name: till, service: Till, loadBalancer: {policy: roundRobin}, connection: {connectTimeout: 20s}, resolve: {endpoints: [%q, %q, %q]}}]\n"+
 		"policies: {rules: [{name: out, match: {upstream: till}, outlierDetection: {consecutiveFailures: 1}}]}\n",
 		one.Address, two.Address, three.Address), hosttest.Options{Registry: p.reg})
 	eventually(t, "the endpoint that fails is ejected", func() bool {

@@ -29,8 +29,10 @@ func TestADeadUpstreamIsFailedFastAndIsBackInTime(t *testing.T) {
 			const openTimeout, timeout = 500 * time.Millisecond, 5 * time.Second // a retry may wait a second for its dial
 			address := wiretest.Address(t)
 			far := startTillAt(t, address)
-			h := startDesk(t, fmt.Sprintf("rules: [{name: r, match: {upstream: till}, timeout: %s, retry: {maxAttempts: 3},"+
-				" circuitBreaker: {minRequests: 20, failureRate: 50%%, openTimeout: %s, scope: %s}}]\n", timeout, openTimeout, scope), far)
+			manifest := strings.Replace(fmt.Sprintf(deskManifest, "till", address), "connectTimeout: 20s", "connectTimeout: 1s", 1)
+			rules := fmt.Sprintf("rules: [{name: r, match: {upstream: till}, timeout: %s, retry: {maxAttempts: 3},"+
+				" circuitBreaker: {minRequests: 20, failureRate: 50%%, openTimeout: %s, scope: %s}}]\n", timeout, openTimeout, scope)
+			h := hosttest.Start(t, manifest, hosttest.Options{Registry: deskPlant(t).reg, Files: map[string]string{"p.yaml": rules}})
 			_, err := mul(t, h, 1, 1)
 			must(t, err)
 			far.Stop()

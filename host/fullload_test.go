@@ -31,7 +31,7 @@ host: {state: {dir: state}}
 services:
   - {name: Arith, handler: test.dozing}
   - {name: Desk, handler: test.desk, uses: {till: till}}
-upstreams: [{name: till, service: Till, resolve: {endpoints: [%q]}}]
+upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {endpoints: [%q]}}]
 auth: {identify: [token], tokens: {file: tokens.yaml}}
 policies:
   files: [policies.d/*.yaml]

@@ -285,7 +285,6 @@ func manyPairs(h *hosttest.Host) error {
 }
 
 func silentPeers(h *hosttest.Host) error {
-	begin := time.Now()
 	var conns []net.Conn
 	for range 100 {
 		c, err := attacker(h)
@@ -299,9 +298,6 @@ func silentPeers(h *hosttest.Host) error {
 		if err := cutOff(c); err != nil {
 			return err
 		}
-	}
-	if took := time.Since(begin); took > slack*5*time.Second {
-		return fmt.Errorf("they were cut off after %v only", took)
 	}
 	return nil
 }

@@ -67,7 +67,7 @@ func TestABrokenListThatStaysInUseIsLogged(t *testing.T) {
 	nodes := fmt.Sprintf("endpoints: [%q]\n", far.Address)
 	var log logBuffer
 	h := hosttest.Start(t, `services: [{name: Desk, handler: test.desk, uses: {till: till}}]
-upstreams: [{name: till, service: Till, resolve: {file: nodes.yaml}}]
+upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {file: nodes.yaml}}]
 `, hosttest.Options{Registry: deskPlant(t).reg, Log: &log, Files: map[string]string{"nodes.yaml": nodes}})
 	_, err := mul(t, h, 1, 1)
 	must(t, err)

@@ -315,7 +315,7 @@ func TestARemovedClientSideRuleIsObserved(t *testing.T) {
 	till, _ := startTill(t, 1)
 	const manifest = `
 services: [{name: Desk, handler: test.desk, uses: {till: till}}]
-upstreams: [{name: till, service: Till, resolve: {endpoints: ["%s"]}}]
+upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {endpoints: ["%s"]}}]
 policies: {files: [policies.d/*.yaml], watch: {debounce: 20ms, poll: 200ms}, autoRollback: {window: 30s}}
 `
 	const again = "{name: again, match: {upstream: till}, retry: {maxAttempts: 3}}"

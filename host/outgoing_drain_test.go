@@ -46,7 +46,7 @@ func withLate(p *plant, opened *registry.Client, closed chan<- error) {
 const lateManifest = `
 host: {shutdown: {drainDelay: 0s, gracePeriod: 20s}}
 services: [{name: Late, handler: test.late, uses: {till: till}}]
-upstreams: [{name: till, service: Till, resolve: {endpoints: [%q]}}]
+upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {endpoints: [%q]}}]
 `
 
 func TestHandlersCallTheirUpstreamsUntilTheyAreClosed(t *testing.T) {

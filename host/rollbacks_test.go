@@ -295,7 +295,7 @@ func TestAnEditThatMakesCallsFailIsRolledBack(t *testing.T) {
 services:
   - {name: Desk, handler: test.desk, uses: {till: till}}
   - {name: Arith, handler: test.arith}
-upstreams: [{name: till, service: Till, resolve: {endpoints: ["%s"]}}]
+upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {endpoints: ["%s"]}}]
 policies:
   rules:
     - {name: other, description: one, match: {service: Arith}, rateLimit: {rate: 1000}}

@@ -21,7 +21,7 @@ func sourced(t *testing.T, resolve string, files map[string]string) *hosttest.Ho
 	t.Helper()
 	return hosttest.Start(t, fmt.Sprintf(`
 services: [{name: Desk, handler: test.desk, uses: {till: till}}]
-upstreams: [{name: till, service: Till, resolve: %s}]
+upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: %s}]
 `, resolve), hosttest.Options{Registry: deskPlant(t).reg, Files: files})
 }
 

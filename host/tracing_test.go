@@ -56,7 +56,7 @@ func TestOneTraceLeadsFromTheCallerThroughAHostToItsUpstream(t *testing.T) {
 			a := hosttest.Start(t, `
 host: {name: a}
 services: [{name: Shop, handler: test.shop, uses: {arith: arith}}]
-upstreams: [{name: arith, service: Arith, resolve: {endpoints: ["`+b.Address+`"]}}]
+upstreams: [{name: arith, service: Arith, connection: {connectTimeout: 20s}, resolve: {endpoints: ["`+b.Address+`"]}}]
 `+traces(c, "0"), hosttest.Options{Registry: withShop(newPlant(t))})
 			if _, text := a.Post("/Shop/Price", `{"A":6,"B":7}`, "Traceparent", toBeTraced, "Tracestate", "vendor=1"); !strings.Contains(text, "42") {
 				t.Fatal(text)
@@ -94,7 +94,7 @@ func TestWithoutTracingTheTraceOfTheCallerGoesOn(t *testing.T) {
 	b := hosttest.Start(t, "services: [{name: Arith, handler: test.arith}]\n"+traces(c, "0"), hosttest.Options{Registry: newPlant(t).reg})
 	a := hosttest.Start(t, `
 services: [{name: Shop, handler: test.shop, uses: {arith: arith}}]
-upstreams: [{name: arith, service: Arith, resolve: {endpoints: ["`+b.Address+`"]}}]
+upstreams: [{name: arith, service: Arith, connection: {connectTimeout: 20s}, resolve: {endpoints: ["`+b.Address+`"]}}]
 `, hosttest.Options{Registry: withShop(newPlant(t))})
 	a.Post("/Shop/Price", `{}`, "Traceparent", notTraced)
 	a.Post("/Shop/Price", `{}`)
@@ -234,7 +234,7 @@ func TestOneTraceLeadsThroughAStandaloneGateway(t *testing.T) {
 	a := hosttest.Start(t, `
 host: {name: a}
 services: [{name: Shop, handler: test.shop, uses: {arith: arith}}]
-upstreams: [{name: arith, service: Arith, resolve: {endpoints: ["`+b.Address+`"]}}]
+upstreams: [{name: arith, service: Arith, connection: {connectTimeout: 20s}, resolve: {endpoints: ["`+b.Address+`"]}}]
 `+traces(c, "0"), hosttest.Options{Registry: withShop(newPlant(t))})
 	y := newYard()
 	y.put("Shop", a.Address)

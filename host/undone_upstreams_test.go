@@ -43,7 +43,7 @@ const undoneUpstream = `
 services:
   - {name: Desk, handler: test.desk, uses: {till: till}}
   - {name: Arith, handler: test.arith}
-upstreams: [{name: till, service: Till, resolve: {endpoints: [%q]}}]
+upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {endpoints: [%q]}}]
 auth: {identify: [token], tokens: {file: tokens.yaml}}
 policies:
   files: [policies.d/*.yaml]

@@ -78,9 +78,10 @@ func startTillUnder(t testing.TB, add int, manifest string) (*hosttest.Host, *ga
 	return hosttest.Start(t, "services: [{name: Till, handler: test.till}]\n"+manifest, hosttest.Options{Registry: reg}), l.gate
 }
 
+// deskManifest gives a busy machine time to connect.
 const deskManifest = `services: [{name: Desk, handler: test.desk, uses: {till: %s}}]
 upstreams:
-  - {name: till, service: Till, resolve: {endpoints: ["%s"]}}
+  - {name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {endpoints: ["%s"]}}
 policies: {files: ["p.yaml"]}
 `
 
@@ -322,7 +323,7 @@ func TestAHandlerMayCallWhileItOpens(t *testing.T) {
 		return registry.Receiver(arith{}), nil
 	}, registry.In(p.reg), registry.Uses("till"))
 	hosttest.Start(t, fmt.Sprintf("services: [{name: Eager, handler: test.eager, uses: {till: till}}]\n"+
-		"upstreams: [{name: till, service: Till, resolve: {endpoints: [%q]}}]\n", far.Address), hosttest.Options{Registry: p.reg})
+		"upstreams: [{name: till, service: Till, connection: {connectTimeout: 20s}, resolve: {endpoints: [%q]}}]\n", far.Address), hosttest.Options{Registry: p.reg})
 	if got.C != 42 {
 		t.Errorf("answered %d", got.C)
 	}
