@@ -137,8 +137,11 @@ type readiness struct {
 	err    error
 }
 
-// ask returns nil when the service is ready.
+// ask returns nil when the service is ready. One without OnReady is, however busy the process.
 func (r *readiness) ask(ctx context.Context, s *registry.Service) error {
+	if !s.Probed() {
+		return nil
+	}
 	r.mu.Lock()
 	answered := r.asked
 	if answered == nil || !r.expiry.IsZero() && time.Now().After(r.expiry) {

@@ -165,6 +165,9 @@ func (s *Service) close(ctx context.Context) {
 	s.closeErr = errors.Join(errs...)
 }
 
+// Probed reports whether the instance has an OnReady function.
+func (s *Service) Probed() bool { return len(s.probes) > 0 }
+
 // Ready runs the functions added by OnReady and returns the first error.
 func (s *Service) Ready(ctx context.Context) error {
 	for _, probe := range s.probes {
