@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/hosttest"
 )
 
 func TestAHandlerThatIsAskedWhetherItIsReadyHoldsNothingUp(t *testing.T) {
@@ -75,5 +76,19 @@ func TestStatusAnswersWhileAHandlerOpens(t *testing.T) {
 	close(p.slow)
 	if r := h.Revision(); r.Result != host.ResultApplied {
 		t.Errorf("%s %v", r.Result, r.Problems)
+	}
+}
+
+// It is asked nothing, so that a busy process does not answer too late.
+func TestAServiceWithoutOnReadyIsReadyAtOnce(t *testing.T) {
+	h := hosttest.Start(t, "services: [{name: Arith, handler: test.arith}]\n", hosttest.Options{Registry: newPlant(t).reg})
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	for range 100 {
+		for _, c := range host.AdminOf(h.Host).Checks(ctx) {
+			if !c.OK {
+				t.Fatalf("%+v", c)
+			}
+		}
 	}
 }
