@@ -45,6 +45,9 @@ func Child() {
 // Spawn runs policy tests in a child process, which runs this program again: its main must call Child if IsChild. The process has the
 // handlers that Default of package registry has there.
 func Spawn(ctx context.Context, o *Options, each func(*Suite)) error {
+	if IsChild(os.Args) { // each child would start another
+		return errors.New("policy tests run in a child process of this program, whose main calls neither cli.Main nor policytest.Child")
+	}
 	self, err := os.Executable()
 	if err != nil {
 		return err

@@ -20,11 +20,12 @@ import (
 //	ended CODE          waits for the host to end
 //	absent TEXT         fails if the text is on the screen
 //	once TEXT           fails unless the text is on the screen exactly once
+//	junit TEXT          fails unless the report says so: NAME: N of M failed
 func TestScripts(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/script",
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
-			"exits": exits, "serve": serve, "screen": onScreen, "log": inLog, "send": send, "ended": ended, "absent": absent, "once": once,
+			"exits": exits, "serve": serve, "screen": onScreen, "log": inLog, "send": send, "ended": ended, "absent": absent, "once": once, "junit": readJUnit,
 		},
 		RequireExplicitExec: true,
 		RequireUniqueNames:  true,
