@@ -9,6 +9,8 @@ import (
 	"flag"
 	"fmt"
 	"net"
+	"os"
+	"os/exec"
 	"runtime"
 	"sync"
 	"sync/atomic"
@@ -274,4 +276,21 @@ func (b *logBuffer) String() string {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	return b.text.String()
+}
+
+// alone reports whether a test has the process for itself, so that all memory and goroutines are its own. If not, it runs the test in
+// another process.
+func alone(t *testing.T) bool {
+	t.Helper()
+	const variable = "TEST_EASYMICRO_ALONE"
+	if os.Getenv(variable) == t.Name() {
+		return true
+	}
+	cmd := exec.CommandContext(t.Context(), os.Args[0], "-test.run=^"+t.Name()+"$", "-test.v", "-test.timeout=1h")
+	cmd.Env = append(os.Environ(), variable+"="+t.Name())
+	out, err := cmd.CombinedOutput()
+	if t.Logf("%s", out); err != nil {
+		t.Error(err)
+	}
+	return false
 }

@@ -52,6 +52,9 @@ func randomParcel(r *rand.Rand) parcel {
 // the time: all calls are answered, and what the process holds does not grow. With TEST_EASYMICRO_LONG it takes ten minutes;
 // the log has the throughput of the slices with edits in relation to those without.
 func TestAMixedLoadWithEditsLosesNoCallAndHoldsNoMore(t *testing.T) {
+	if !alone(t) {
+		return
+	}
 	slices, slice := 4, 400*time.Millisecond
 	if os.Getenv("TEST_EASYMICRO_LONG") != "" {
 		slices, slice = 40, 15*time.Second

@@ -221,7 +221,7 @@ func (l *adminListener) withConn(ctx context.Context, conn net.Conn) context.Con
 func (l *adminListener) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	if !l.trusts(conn) {
-		panic(http.ErrAbortHandler)
+		panic(http.ErrAbortHandler) //nolint:forbidigo // how net/http closes a connection without an answer
 	}
 	l.mark(conn, true)
 	defer l.mark(conn, false)

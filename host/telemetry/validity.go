@@ -27,7 +27,8 @@ func newValidity() *validity {
 func (v *validity) set(listener string, end func() time.Time) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
-	if delete(v.ends, listener); end != nil {
+	delete(v.ends, listener)
+	if end != nil {
 		v.ends[listener] = end
 	}
 }

@@ -38,9 +38,10 @@ func gateway(t *testing.T, flags ...string) (admin, log string) {
 // Another host uses the default admin address.
 func TestGatewayUsesAFreeAdminPortIfTheDefaultIsInUse(t *testing.T) {
 	const byDefault, note = "127.0.0.1:8970", "admin address 127.0.0.1:8970 is in use: using a free port (choose one with --admin-listen)"
-	for held := false; ; {
+	for {
 		ln, err := net.Listen("tcp", byDefault)
-		if held = err == nil; held {
+		held := err == nil
+		if held {
 			defer ln.Close()
 		}
 		admin, log := gateway(t)
