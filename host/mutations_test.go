@@ -252,7 +252,7 @@ func (h *mutated) mutate(t *testing.T, seed uint64, edits int) {
 		if what := misplaced(&r); what != "" {
 			t.Errorf("%s: %s %s\n%s", about, r.Result, what, clipped(text))
 		}
-		if slices.ContainsFunc(r.Changes, func(c config.Change) bool { return strings.HasPrefix(c.Subject, "listener") }) {
+		if slices.ContainsFunc(r.Changes, func(c config.Change) bool { return strings.Contains(" "+c.Subject+" "+c.Text, " listener") }) {
 			listeners++
 		}
 		h.Write(name, mutatedFiles[name])
