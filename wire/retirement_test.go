@@ -2,8 +2,6 @@ package wire_test
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"errors"
 	"net"
 	"sync/atomic"
@@ -15,29 +13,6 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 	"github.com/easymicro/easymicro/wire/wiretest"
 )
-
-// verifiedListener gives the peers a verified certificate.
-type verifiedListener struct {
-	net.Listener
-	notAfter time.Time
-}
-
-func (l *verifiedListener) Accept() (net.Conn, error) {
-	c, err := l.Listener.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &verifiedConn{c, &x509.Certificate{NotAfter: l.notAfter}}, nil
-}
-
-type verifiedConn struct {
-	net.Conn
-	leaf *x509.Certificate
-}
-
-func (c *verifiedConn) ConnectionState() tls.ConnectionState {
-	return tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{c.leaf}}}
-}
 
 // A call in flight when the certificate expires is answered, and one that does not end is cut off.
 func TestAnExpiredCertificateEndsItsConnection(t *testing.T) {
@@ -54,7 +29,7 @@ func TestAnExpiredCertificateEndsItsConnection(t *testing.T) {
 			memory := wiretest.Listen()
 			ctx, stop := context.WithCancel(t.Context())
 			served := make(chan error, 1)
-			go func() { served <- server.Serve(ctx, &verifiedListener{memory, time.Now().Add(time.Hour)}) }()
+			go func() { served <- server.Serve(ctx, wiretest.Verified(memory, time.Now().Add(time.Hour))) }()
 			nc, err := memory.Dial(t.Context())
 			if err != nil {
 				t.Fatal(err)

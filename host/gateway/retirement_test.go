@@ -2,8 +2,6 @@ package gateway
 
 import (
 	"context"
-	"crypto/tls"
-	"crypto/x509"
 	"io"
 	"net"
 	"net/http"
@@ -14,30 +12,8 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/wire"
+	"github.com/easymicro/easymicro/wire/wiretest"
 )
-
-// verifiedPipes gives the peers a verified certificate.
-type verifiedPipes struct {
-	*pipes
-	notAfter time.Time
-}
-
-func (p *verifiedPipes) Accept() (net.Conn, error) {
-	c, err := p.pipes.Accept()
-	if err != nil {
-		return nil, err
-	}
-	return &verifiedConn{c, &x509.Certificate{NotAfter: p.notAfter}}, nil
-}
-
-type verifiedConn struct {
-	net.Conn
-	leaf *x509.Certificate
-}
-
-func (c *verifiedConn) ConnectionState() tls.ConnectionState {
-	return tls.ConnectionState{VerifiedChains: [][]*x509.Certificate{{c.leaf}}}
-}
 
 // A request in flight when the certificate expires is answered, and one that does not end is cut off.
 func TestAnExpiredCertificateEndsItsConnection(t *testing.T) {
@@ -64,7 +40,7 @@ func endExpired(t *testing.T, proto int, lasts time.Duration) {
 	expires := time.Now().Add(5 * time.Second)
 	ln, s := newPipes(), NewServer(ServerOptions{Handler: g, Limits: wire.Limits{IdleTimeout: 24 * time.Hour}})
 	var served sync.WaitGroup
-	served.Go(func() { _ = s.Serve(context.Background(), &verifiedPipes{ln, expires}) })
+	served.Go(func() { _ = s.Serve(context.Background(), wiretest.Verified(ln, expires)) })
 	peer := &watchedConn{Conn: ln.dial(), closed: make(chan struct{})}
 	tr := overHTTP2(peer)
 	if proto == 1 {
