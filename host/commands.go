@@ -129,7 +129,7 @@ func (c *commands) known(running int) string {
 		}
 	}
 	if len(words) == 0 {
-		return "there is no revision to go back to"
+		return "no other revision can be put in force"
 	}
 	return "the host can go back to " + strings.Join(words, ", ")
 }

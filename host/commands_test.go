@@ -63,7 +63,7 @@ func answer(t *testing.T, err error) *admin.Error {
 	t.Helper()
 	e, ok := errors.AsType[*admin.Error](err)
 	if !ok {
-		t.Fatalf("%v is no error of the API", err)
+		t.Fatalf("want an error of the API, got %v", err)
 	}
 	return e
 }

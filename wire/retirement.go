@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// retireGrace is how long a connection whose peer is no longer trusted may take to finish its calls.
+// retireGrace bounds the time for the last calls of a connection after its peer has lost trust.
 const retireGrace = 30 * time.Second
 
-// retirement drains a connection once its peer is no longer trusted, and closes it after retireGrace in any case.
+// retirement drains a connection when its peer loses trust, and closes it after retireGrace in any case.
 type retirement struct {
 	conn *serverConn
 

@@ -5,10 +5,10 @@ import (
 	"time"
 )
 
-// retireGrace is how long a connection whose peer is no longer trusted may take to finish its requests.
+// retireGrace bounds the time for the last requests of a connection after its peer has lost trust.
 const retireGrace = 30 * time.Second
 
-// retirement ends a connection whose peer is no longer trusted.
+// retirement ends a connection after its peer has lost trust.
 type retirement struct {
 	since atomic.Int64 // in nanoseconds since 1970; 0: it has not begun
 }

@@ -229,7 +229,7 @@ func (s *Server) sweepUntil(ctx context.Context) {
 
 func (s *Server) sweep(now time.Time) { s.transfers.sweep(now, s.budget, s.sweepConns(now)) }
 
-// sweepConns ends connections of peers that are no longer trusted and overdue ones of HTTP/2. It returns those of HTTP/2 whose peers
+// sweepConns ends connections of peers that have lost trust and overdue ones of HTTP/2. It returns those of HTTP/2 whose peers
 // do not read their responses.
 func (s *Server) sweepConns(now time.Time) (silent map[*conn]bool) {
 	s.mu.Lock()

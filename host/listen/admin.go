@@ -217,7 +217,7 @@ func (l *adminListener) withConn(ctx context.Context, conn net.Conn) context.Con
 	return context.WithValue(ctx, connKey{}, conn)
 }
 
-// serve marks the connection of a request as answering while next serves it. It closes that of a peer that is no longer trusted.
+// serve marks the connection of a request as answering while next serves it, or closes it if its peer has lost trust.
 func (l *adminListener) serve(next http.Handler, w http.ResponseWriter, r *http.Request) {
 	conn, _ := r.Context().Value(connKey{}).(net.Conn)
 	if !l.trusts(conn) {

@@ -321,7 +321,7 @@ func (p *Plan) Abandon() {
 // healthStop bounds the requests of a health listener that is replaced.
 const healthStop = 5 * time.Second
 
-// Retire drains the servers that Commit replaced, and the connections of peers that are no longer trusted, and returns when the
+// Retire drains the servers that Commit replaced, and the connections of peers that have lost trust, and returns when the
 // servers have ended.
 func (p *Plan) Retire(life context.Context, _ <-chan struct{}) {
 	var retiring sync.WaitGroup

@@ -104,7 +104,7 @@ func (s *server) encrypt(e *encryption) {
 
 func (s *server) trusts(c net.Conn) bool { return s.encryption.Load().trusts(c) }
 
-// recheck drains the open connections whose peers are no longer trusted.
+// recheck drains the open connections of peers that have lost trust.
 func (s *server) recheck() {
 	if s.rpcx != nil {
 		s.rpcx.Recheck()

@@ -91,7 +91,7 @@ func (s *RemotePlan) Retire(life context.Context, _ <-chan struct{}) {
 // maxForwarded bounds the calls in flight to other hosts, for a host without rules that do.
 const maxForwarded = 100_000
 
-// Open returns a client for the services of a directory; release is called when the directory is no longer needed. A nil conf is
+// Open returns a client for the services of a directory; release is called once the directory is unused. A nil conf is
 // no TLS.
 func (p *Remotes) Open(cluster string, d Directory, conf *tls.Config, release func()) (*RemoteClient, error) {
 	c, err := client.New(client.Options{

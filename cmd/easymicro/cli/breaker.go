@@ -100,7 +100,7 @@ calls with the last failure, and how often it has changed its state.`,
 	}
 }
 
-// noBreakers says why there are no breakers.
+// noBreakers writes why the list is empty.
 func noBreakers(ctx context.Context, a *app, host *hostClient) {
 	list, _ := host.Overrides(ctx) // without, the reason is more general
 	for i := range list {
