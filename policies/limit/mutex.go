@@ -7,8 +7,12 @@ import "sync"
 // milliseconds: by then more are waiting, and soon all calls wait in line.
 type mutex struct{ mu sync.Mutex }
 
-// mutexTries lasts longer than a section, even if the caches of another processor have its data.
-const mutexTries = 2000
+// Lock tries mutexTries times with pauses, each twice as long as the one before. Without them it would keep taking the cache line
+// from the goroutine that holds the lock.
+const (
+	mutexTries = 5
+	mutexPause = 1024 // turns of an empty loop
+)
 
 func (m *mutex) Lock() {
 	if !m.mu.TryLock() {
@@ -17,7 +21,11 @@ func (m *mutex) Lock() {
 }
 
 func (m *mutex) retry() {
+	pause := mutexPause
 	for range mutexTries {
+		for range pause {
+		}
+		pause *= 2
 		if m.mu.TryLock() {
 			return
 		}
