@@ -35,7 +35,7 @@ func LeadTo(h *Host, d Directory) error {
 
 // Upstream is the client of one.
 func Upstream(h *Host, name string) *client.Client {
-	return h.current.Load().out.Upstream(name).Client()
+	return h.current.Load().out.Upstream(name).Client
 }
 
 // AdminOf returns what the admin API asks.

@@ -142,6 +142,21 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 	return f
 }
 
+// restart forgets the calls since the edit.
+func (f *failures) restart() {
+	if f == nil {
+		return
+	}
+	for _, list := range [][]failing{f.affected, f.others} {
+		for i := range list {
+			list[i].start = list[i].calls.Totals()
+		}
+	}
+	for _, n := range f.stopped {
+		n.Store(0)
+	}
+}
+
 // of returns the calls of a name that the edit affects; nil: none.
 func (f *failures) of(name string) *failing {
 	if f == nil {

@@ -22,7 +22,12 @@ func (s forwarding) run(req, res *wire.Frame) error {
 	h := s.hand()
 	ctx, cancel := s.context(req, h)
 	defer cancel()
-	err := s.method.Remote().Client.Handle(registry.WithCall(ctx, &h.Call), &out, res)
+	hosts := &s.method.Remote().Successor
+	if before := hosts.EnterBefore(); before != nil {
+		defer before.Release()
+		hosts = before
+	}
+	err := hosts.Client.Handle(registry.WithCall(ctx, &h.Call), &out, res)
 	if err == nil {
 		s.done(nil)
 		s.method.Learn()

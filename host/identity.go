@@ -140,3 +140,6 @@ func forwardedMetadata(m wire.Metadata) wire.Metadata {
 	}
 	return passed
 }
+
+// getter is the metadata of a call as rules see it.
+type getter = interface{ Get(string) string }

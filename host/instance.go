@@ -60,7 +60,7 @@ func (c boundClient) Call(ctx context.Context, method string, args, reply any) e
 	}
 	defer u.Release()
 	var answered wire.Metadata
-	err = u.Client().Call(ctx, u.Service(), method, args, reply, metadataOptions(ctx, &answered)...)
+	err = u.Client.Call(ctx, u.Service, method, args, reply, metadataOptions(ctx, &answered)...)
 	for into := registry.ReplyOf(ctx); len(answered) > 0; answered = answered[1:] {
 		if key := answered[0][0]; travels(key) {
 			into.Set(key, answered[0][1])
@@ -87,15 +87,15 @@ func travels(key string) bool {
 }
 
 // enter acquires the upstream. If that is being retired, the bindings have its successor.
-func (c boundClient) enter() (*outgoing.Upstream, error) {
+func (c boundClient) enter() (*route.Successor, error) {
 	for {
 		to := c.bindings.to.Load()
 		u := (*to)[c.name]
 		if u == nil {
 			return nil, c.unavailable("client %s has no upstream").WithAdvice("set services[].uses")
 		}
-		if u.Acquire() {
-			return u, nil
+		if in := u.Enter(); in != nil {
+			return in, nil
 		}
 		if c.bindings.to.Load() == to {
 			return nil, c.unavailable("client %s is closed: the host is shutting down")

@@ -302,3 +302,8 @@ func (r *rollbacks) stillHeld(set *config.Set, from trigger) Attempt {
 	}
 	return about
 }
+
+// stricter returns the settings by which an edit is judged; nil: it is not.
+func stricter(prev, next *config.Set) *config.AutoRollback {
+	return prev.Manifest.Policies.AutoRollback.Stricter(next.Manifest.Policies.AutoRollback)
+}

@@ -42,6 +42,8 @@ type window struct {
 	hash           string             // of the edited files; empty if it was no edit of the files
 	inPlace        bool               // the edit was put in force in place of the files
 	opened         time.Time
+	since          time.Time // when calls out began to use what is new; used by judge only
+	replacing      bool      // they do not yet; used by judge only
 	chain          chain
 	enough         atomic.Bool // there were enough calls to judge by
 
@@ -94,7 +96,7 @@ func openWindow(
 		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true,
 		opened: time.Now(), byMethod: make(map[string]*tally), blame: make(map[cause]balance),
 	}
-	w.chain.began = w.opened
+	w.chain.began, w.since = w.opened, w.opened
 	edit := changes
 	var edited map[string]bool // nil: all that changes
 	if !slices.Equal(baseline.overrides, next.overrides) {
@@ -285,8 +287,9 @@ func (w *window) judge(now time.Time) verdict {
 	case worst != nil:
 		return w.evidence(worst.method, newly[worst.method], worst.through.Load())
 	}
+	w.await(now)
 	w.judged++
-	if w.judged%failuresEvery == 0 {
+	if w.judged%failuresEvery == 0 && !w.replacing {
 		if bad := w.failures.judge(); bad != "" {
 			return verdict{over: true, bad: bad, text: bad}
 		}
@@ -300,14 +303,24 @@ func (w *window) judge(now time.Time) verdict {
 	}
 	w.enough.Store(calls >= minimum)
 	switch {
-	case now.Sub(w.opened) < open:
+	case w.replacing, now.Sub(w.since) < open:
 		return verdict{}
 	case calls >= minimum:
 		return verdict{over: true, text: admin.VerdictKept}
-	case now.Sub(w.opened) < longestWindow*open:
+	case now.Sub(w.since) < longestWindow*open:
 		return verdict{}
 	}
 	return verdict{over: true, text: fmt.Sprintf("no evidence (%s of %s calls)", admin.Thousands(calls), admin.Thousands(minimum))}
+}
+
+// await counts the failures anew once calls out use the new clients: those before say nothing about the edit.
+func (w *window) await(now time.Time) {
+	was := w.replacing
+	w.replacing = !w.next.out.InUse()
+	if was && !w.replacing {
+		w.since = now
+		w.failures.restart()
+	}
 }
 
 func (w *window) exceeds(refused, through uint64) bool {
@@ -385,11 +398,3 @@ func (w *window) wayOut(by cause) string {
 	}
 	return off + ", or " + force
 }
-
-// stricter returns the settings by which an edit is judged; nil: it is not.
-func stricter(prev, next *config.Set) *config.AutoRollback {
-	return prev.Manifest.Policies.AutoRollback.Stricter(next.Manifest.Policies.AutoRollback)
-}
-
-// getter is the metadata of a call as rules see it.
-type getter = interface{ Get(string) string }

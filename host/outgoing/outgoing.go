@@ -66,6 +66,16 @@ func (c *Connections) Upstream(name string) *Upstream {
 	return c.upstreams[name]
 }
 
+// InUse reports whether calls use all clients of c, and no longer those that they replace.
+func (c *Connections) InUse() bool {
+	for _, u := range c.upstreams {
+		if !u.InUse() {
+			return false
+		}
+	}
+	return c.Remote == nil || c.Remote.InUse()
+}
+
 // AwaitRequired waits for the clusters without which the host must not start. The error is config.Problems.
 func (c *Connections) AwaitRequired(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, answerWait)

@@ -70,18 +70,24 @@ func (p *Remotes) openSecured(set *config.Set, c *Cluster, made spec[*config.Cli
 	return r, nil
 }
 
-// Commit has a new client watch the services of the one before it, before that is closed.
+// Commit has a new client watch the services of the one before it, before that is closed, and replace it once it is
+// connected.
 func (s *RemotePlan) Commit(context.Context) {
 	if s.opened != nil && s.gone != nil {
 		s.opened.Client.TakeOver(s.gone.Client)
+		s.opened.Replace(&s.gone.Successor)
 	}
 }
 
 // Abandon has Retire close what was opened.
-func (s *RemotePlan) Abandon() { s.gone = s.opened }
+func (s *RemotePlan) Abandon() { s.gone, s.opened = s.opened, nil }
 
-// Retire closes the client that is out of use, and returns when that has ended.
+// Retire connects a new client, which calls use from then on, closes the one that is out of use, and returns when that has
+// ended.
 func (s *RemotePlan) Retire(life context.Context, _ <-chan struct{}) {
+	if s.opened != nil {
+		s.opened.TakeOver(life)
+	}
 	if s.gone != nil {
 		s.gone.Discard(life)
 		s.of.MethodsGone()

@@ -8,25 +8,17 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/route"
-	"github.com/easymicro/easymicro/wire/client"
 )
 
 // An Upstream is a client for an upstream of the manifest. Generations share it, with its connections, until its spec
 // changes; it is closed after its last call.
 type Upstream struct {
-	route.RefCount // calls
-	spec           spec[config.Upstream]
-	cluster        *Cluster // where its endpoints are found; nil when that is elsewhere
-	client         *client.Client
+	route.Successor
+	spec    spec[config.Upstream]
+	cluster *Cluster // where its endpoints are found; nil when that is elsewhere
 }
 
 func (u *Upstream) currentSpec() spec[config.Upstream] { return u.spec }
-
-// Service returns the service to call.
-func (u *Upstream) Service() string { return u.spec.config.Service }
-
-// Client returns the client.
-func (u *Upstream) Client() *client.Client { return u.client }
 
 // Lost returns the endpoints of a service that discovery no longer has and that stay in use for a while.
 func (u *Upstream) Lost(service string) map[string]bool { return u.cluster.Lost(service) }
@@ -40,11 +32,11 @@ func (u *Upstream) discard(life context.Context, log *slog.Logger) {
 }
 
 func (u *Upstream) close(ctx context.Context, log *slog.Logger) {
-	err := u.client.Shutdown(ctx)
+	err := u.Client.Shutdown(ctx)
 	if err != nil && !errors.Is(err, context.Canceled) && !errors.Is(err, context.DeadlineExceeded) {
 		log.Warn("upstream not closed cleanly", "upstream", u.spec.config.Name, "error", err)
 	}
-	_ = u.client.Close()
+	_ = u.Client.Close()
 	if u.cluster != nil {
 		u.cluster.Release()
 	}

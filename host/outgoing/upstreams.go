@@ -58,20 +58,32 @@ func (p *Upstreams) Plan(prev, next *Connections) (*UpstreamPlan, error) {
 	return s, nil
 }
 
-// Commit has new clients watch the services of those before them, before these are closed.
+// Commit has new clients watch the services of those before them, before these are closed, and replace them once they are
+// connected.
 func (s *UpstreamPlan) Commit(context.Context) {
 	for _, u := range s.opened {
-		if old := s.prev.Upstream(u.spec.config.Name); old != nil && old.Service() == u.Service() {
-			u.client.TakeOver(old.client)
+		old := s.prev.Upstream(u.spec.config.Name)
+		if old == nil {
+			continue
 		}
+		if old.Service == u.Service {
+			u.Client.TakeOver(old.Client)
+		}
+		u.Replace(&old.Successor)
 	}
 }
 
 // Abandon has Retire close what was opened.
-func (s *UpstreamPlan) Abandon() { s.gone = s.opened }
+func (s *UpstreamPlan) Abandon() { s.gone, s.opened = s.opened, nil }
 
-// Retire closes the upstreams that are out of use once the instances that may use them have retired.
+// Retire connects the new upstreams, which calls use from then on, and closes those that are out of use once the instances
+// that may use them have retired.
 func (s *UpstreamPlan) Retire(life context.Context, usersRetired <-chan struct{}) {
+	var replacing sync.WaitGroup
+	for _, u := range s.opened {
+		replacing.Go(func() { u.TakeOver(life) })
+	}
+	replacing.Wait()
 	<-usersRetired
 	var closing sync.WaitGroup
 	for _, u := range s.gone {
@@ -126,7 +138,7 @@ func (p *Upstreams) open(set *config.Set, path string, made spec[config.Upstream
 	if found != nil {
 		found.Acquire()
 	}
-	return &Upstream{RefCount: route.NewRefCount(), spec: made, cluster: found, client: c}, nil
+	return &Upstream{Successor: route.Successor{RefCount: route.NewRefCount(), Client: c, Service: cfg.Service}, spec: made, cluster: found}, nil
 }
 
 var compressions = map[string]wire.Compression{"gzip": wire.Gzip, "zstd": wire.Zstd}

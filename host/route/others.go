@@ -16,14 +16,13 @@ import (
 // OtherHosts holds the services of other hosts that one directory lists, and the client that calls them.
 // Generations share it until their discovery changes. It may be used concurrently.
 type OtherHosts struct {
-	RefCount        // calls in flight to them
-	Cluster  string // the name of the directory in the manifest
-	Client   *client.Client
-	missing  func() []string
-	labels   labels
-	found    atomic.Pointer[found]
-	first    chan struct{} // closed by the first update
-	once     sync.Once
+	Successor
+	Cluster string // the name of the directory in the manifest
+	missing func() []string
+	labels  labels
+	found   atomic.Pointer[found]
+	first   chan struct{} // closed by the first update
+	once    sync.Once
 }
 
 // found is the last update of the directory.
@@ -36,7 +35,7 @@ type found struct {
 // NewOtherHosts returns OtherHosts without services. missing returns the parts of the directory that have not been read.
 func NewOtherHosts(cluster string, c *client.Client, missing func() []string, m *telemetry.Metrics) *OtherHosts {
 	o := &OtherHosts{
-		RefCount: NewRefCount(), Cluster: cluster, Client: c, missing: missing,
+		Successor: Successor{RefCount: NewRefCount(), Client: c}, Cluster: cluster, missing: missing,
 		labels: labels{metrics: m, has: make(map[string]bool)}, first: make(chan struct{}),
 	}
 	o.found.Store(new(found))

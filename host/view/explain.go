@@ -73,7 +73,7 @@ func didYouMean(word string, known []string) string {
 // is one.
 func explainUpstream(g *Generation, name, method, caller string) (*admin.Explanation, error) {
 	if u := g.Out.Upstream(name); u != nil {
-		return &admin.Explanation{Explanation: g.Rules.ExplainUpstream(name, u.Service(), method, caller)}, nil
+		return &admin.Explanation{Explanation: g.Rules.ExplainUpstream(name, u.Service, method, caller)}, nil
 	}
 	if g.Routes.Remote.Has(name) {
 		return &admin.Explanation{Explanation: g.Rules.ExplainUpstream(name, name, method, caller)}, nil

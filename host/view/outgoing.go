@@ -33,7 +33,7 @@ func Upstreams(g *Generation, metrics *telemetry.Metrics) []admin.Upstream {
 		cfg := &g.Set.Manifest.Upstreams[i]
 		v := admin.Upstream{Name: cfg.Name, Service: cfg.Service, Resolve: outgoing.Where(&cfg.Resolve), Endpoints: []admin.Endpoint{}}
 		u := g.Out.Upstream(cfg.Name)
-		for _, s := range u.Client().Status() {
+		for _, s := range u.Client.Status() {
 			v = upstreamView(cfg.Name, v.Resolve, &s, u.Lost(s.Service), out)
 		}
 		addMethods(&v, metrics.Upstream(cfg.Name).Methods())
@@ -171,7 +171,7 @@ func emitDiscovery(g *Generation, e *telemetry.Emitter) {
 		}
 	}
 	for name, u := range g.Out.Upstreams() {
-		for _, s := range u.Client().Status() {
+		for _, s := range u.Client.Status() {
 			count(name, &s, u.Lost(s.Service))
 		}
 	}

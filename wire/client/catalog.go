@@ -1,6 +1,7 @@
 package client
 
 import (
+	"context"
 	"maps"
 	"slices"
 	"strings"
@@ -177,6 +178,48 @@ func (c *catalog) TakeOver(before *Client) {
 			s.lookup.join()
 		}
 	}
+}
+
+// Connect connects c, which is to replace before, to the endpoints of services, or of all that before has called if there are
+// none: once it returns, calls need not wait for a handshake. It leaves out services that before has no connection for, and
+// endpoints that before cannot reach. It returns when the others are connected or have been tried for a second, or ctx ends.
+// A dial may take 10 s, whatever Options.ConnectTimeout is.
+func (c *catalog) Connect(ctx context.Context, before *Client, services ...string) {
+	c.unhurried.Store(true)
+	defer c.unhurried.Store(false)
+	h := handover{c: c, was: before.connected(), dials: make(chan struct{}, handoverDials), retried: time.Now().Add(handoverRetry)}
+	if len(services) == 0 {
+		services = before.connectedServices()
+	} else if !slices.Contains(slices.Collect(maps.Values(h.was)), true) {
+		return
+	}
+	for _, name := range services {
+		h.over.Go(func() { h.service(ctx, name) })
+	}
+	h.over.Wait()
+}
+
+// connected returns for each address whether it is connected.
+func (c *catalog) connected() map[netAddress]bool {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	all := make(map[netAddress]bool, len(c.nodes))
+	for at, n := range c.nodes {
+		all[at] = state(n.state.Load()) == ready
+	}
+	return all
+}
+
+// connectedServices returns the services that have a connected endpoint.
+func (c *catalog) connectedServices() (names []string) {
+	c.mu.RLock()
+	defer c.mu.RUnlock()
+	for name, s := range c.services {
+		if slices.ContainsFunc(s.list.Load().members, func(m *member) bool { return state(m.node.state.Load()) == ready }) {
+			names = append(names, name)
+		}
+	}
+	return names
 }
 
 // update sets the endpoints of a service, or the error of looking them up.

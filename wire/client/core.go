@@ -22,6 +22,8 @@ type core struct {
 	dial    func(ctx context.Context, network, address string) (net.Conn, error)
 	resend  func(unread []*wire.Frame, forgotten int) // sends one-way requests elsewhere
 
+	unhurried atomic.Bool // no call waits for a dial
+
 	calls   atomic.Int64  // in flight or waiting to be sent
 	shut    atomic.Bool   // new calls are refused
 	drained chan struct{} // closed when shut is set and no calls are left
@@ -42,6 +44,14 @@ func (c *core) upstream(service string) string {
 		return c.o.Upstream
 	}
 	return service
+}
+
+// dialTimeout returns the timeout of a dial.
+func (c *core) dialTimeout() time.Duration {
+	if c.unhurried.Load() {
+		return max(c.o.ConnectTimeout, handoverTimeout)
+	}
+	return c.o.ConnectTimeout
 }
 
 // leave removes a call from the count.

@@ -236,7 +236,7 @@ func (n *node) plan() (index int, wait time.Duration, more bool) {
 
 // connect dials the link with an index.
 func (n *node) connect(index int) {
-	ctx, cancel := context.WithTimeout(context.Background(), n.c.o.ConnectTimeout)
+	ctx, cancel := context.WithTimeout(context.Background(), n.c.dialTimeout())
 	defer cancel()
 	n.mu.Lock()
 	if n.closed {
