@@ -6,6 +6,7 @@ import (
 	"net"
 	"path/filepath"
 	"strings"
+	"sync"
 	"sync/atomic"
 	"testing"
 
@@ -17,16 +18,39 @@ import (
 // tlsFront ends TLS before a host, of peers that have a certificate of the authority.
 type tlsFront struct {
 	*relay
-	last atomic.Value // the name of the last peer
+	last    atomic.Value                  // the name of the last peer
+	held    atomic.Pointer[chan struct{}] // handshakes wait until it is closed; nil: they do not
+	waiting atomic.Int32                  // handshakes that wait
+}
+
+// hold has handshakes wait until release is called.
+func (f *tlsFront) hold(t *testing.T) (release func()) {
+	held := make(chan struct{})
+	f.held.Store(&held)
+	release = sync.OnceFunc(func() {
+		f.held.Store(nil)
+		close(held)
+	})
+	t.Cleanup(release)
+	return release
+}
+
+func (f *tlsFront) await(*tls.ClientHelloInfo) (*tls.Config, error) {
+	if held := f.held.Load(); held != nil {
+		f.waiting.Add(1)
+		<-*held
+		f.waiting.Add(-1)
+	}
+	return nil, nil //nolint:nilnil // the configuration stays
 }
 
 func startTLSFront(t *testing.T, a *hosttest.Authority, name, to string) *tlsFront {
 	t.Helper()
+	f := new(tlsFront)
 	ln, err := tls.Listen("tcp", "127.0.0.1:0", &tls.Config{
-		MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{a.Pair(t, name)}, ClientCAs: a.Pool, ClientAuth: tls.RequireAndVerifyClientCert,
+		GetConfigForClient: f.await, MinVersion: tls.VersionTLS13, Certificates: []tls.Certificate{a.Pair(t, name)}, ClientCAs: a.Pool, ClientAuth: tls.RequireAndVerifyClientCert,
 	})
 	must(t, err)
-	f := new(tlsFront)
 	f.relay = relayed(t, ln, to, f.letIn)
 	return f
 }

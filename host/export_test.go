@@ -38,6 +38,9 @@ func Upstream(h *Host, name string) *client.Client {
 	return h.current.Load().out.Upstream(name).Client
 }
 
+// InUse reports whether calls use all clients of the last edit.
+func InUse(h *Host) bool { return h.current.Load().out.InUse() }
+
 // AdminOf returns what the admin API asks.
 func AdminOf(h *Host) admin.Host { return h.adminHost }
 
