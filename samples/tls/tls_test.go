@@ -27,12 +27,7 @@ import (
 	_ "github.com/easymicro/easymicro/samples"
 )
 
-const (
-	patience = 20 * time.Second
-
-	// patientUpstream is for a busy machine, where a handshake may take longer than a second.
-	patientUpstream = "\n    connection: {connectTimeout: 15s}"
-)
+const patience = 20 * time.Second
 
 // sample holds the stock and the shop, and the command that makes their certificates.
 type sample struct {
@@ -50,7 +45,7 @@ func start(t *testing.T) *sample {
 	s.copy(dir, "stock.yaml")
 	s.stock = hosttest.StartFile(t, filepath.Join(dir, "stock.yaml"), hosttest.Options{})
 	s.copy(dir, "policies.yaml")
-	s.copy(dir, "easymicro.yaml", `["127.0.0.1:8973"]}`, `["`+s.stock.Address+`"]}`+patientUpstream, "      register: {}  ", "      # register: {}")
+	s.copy(dir, "easymicro.yaml", `["127.0.0.1:8973"]}`, `["`+s.stock.Address+`"]}`, "      register: {}  ", "      # register: {}")
 	s.shop = hosttest.StartFile(t, filepath.Join(dir, "easymicro.yaml"), hosttest.Options{})
 	return s
 }

@@ -39,7 +39,7 @@ func startTLSSample(t *testing.T) *tlsSample {
 	s.renew()
 	s.copy("policies.yaml")
 	s.copy("stock.yaml")
-	s.copy("easymicro.yaml", `["127.0.0.1:8973"]}`, `["`+s.start("stock.yaml").Address+`"]}`+"\n    connection: {connectTimeout: 15s}", "http://127.0.0.1:2379", server.URL())
+	s.copy("easymicro.yaml", `["127.0.0.1:8973"]}`, `["`+s.start("stock.yaml").Address+`"]}`, "http://127.0.0.1:2379", server.URL())
 	s.copy("gateway.yaml", "http://127.0.0.1:2379", server.URL())
 	s.shop, s.gateway = s.start("easymicro.yaml"), s.start("gateway.yaml")
 	return s
