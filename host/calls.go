@@ -30,8 +30,8 @@ func (c *calls) Handle(ctx context.Context, req, res *wire.Frame) error {
 	}
 	g, m, err := c.enter(req)
 	if err != nil {
-		if w := c.current.Load().window.Load(); w != nil && err.Reason == code.ReasonUnknownMethod {
-			w.lost(call, req)
+		if w := c.current.Load().window.Load(); w != nil && err.Reason != code.ReasonDraining {
+			w.lost(call, req, err.Reason)
 		}
 		c.notServed(call, req, err)
 		return err

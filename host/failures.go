@@ -136,6 +136,14 @@ func newFailures(w *window, edit config.Changes, only map[string]bool, earlier *
 			add(f.reached.upstreams[name], kept.upstreams[name] != unaffected, called, stoppedKey(name, method.Name), method.Method)
 		}
 	}
+	for _, method := range m.Upstream("").Methods() {
+		service, name, _ := strings.Cut(method.Name, "/")
+		called := "calls to other hosts (" + strings.Replace(method.Name, "/", ".", 1) + ")"
+		if name == "" {
+			service, called = "", "calls to other hosts" // those of many methods
+		}
+		add(f.reached.other(service), kept.other(service) != unaffected, called, stoppedKey(service, method.Name), method.Method)
+	}
 	if len(f.affected) == 0 {
 		return nil
 	}
@@ -211,10 +219,15 @@ const (
 )
 
 // affected holds the services and upstreams that an edit affects.
-type affected struct{ services, upstreams map[string]effect }
+type affected struct {
+	services, upstreams map[string]effect
+	remote              effect         // all services of other hosts
+	rules               []*config.Rule // the services of other hosts that they concern
+}
 
 func affectedBy(changes config.Changes, before, next *config.Set) affected {
-	a := affected{make(map[string]effect), make(map[string]effect)}
+	a := affected{services: make(map[string]effect), upstreams: make(map[string]effect)}
+	remote := next.Manifest.Gateway.Remote
 	upstreams := func(how effect, of func(*config.Upstream) bool) {
 		for i := range next.Manifest.Upstreams {
 			if u := &next.Manifest.Upstreams[i]; of(u) {
@@ -229,16 +242,23 @@ func affectedBy(changes config.Changes, before, next *config.Set) affected {
 		case c.Effect == config.Neutral, c.Path == "publish":
 		case rule != nil || was != nil:
 			if rule == nil || rule.AutoRollback != config.RollbackOff {
-				upstreams(byRules, func(u *config.Upstream) bool { return concerns(was, u) || concerns(rule, u) })
+				upstreams(byRules, func(u *config.Upstream) bool { return concerns(was, u.Name) || concerns(rule, u.Name) })
+				a.rules = append(a.rules, was, rule)
 			}
 		case what == "service":
 			a.services[name] = bySettings
 		case what == "upstream":
 			a.upstreams[name] = bySettings
+		case strings.HasPrefix(c.Path, "gateway.remote"):
+			a.remote = bySettings
 		case what == "discovery":
 			upstreams(bySettings, func(u *config.Upstream) bool { return u.Resolve.Etcd == name })
+			if remote != nil && remote.Etcd == name {
+				a.remote = bySettings
+			}
 		case next.Contents[c.Subject] != nil: // a certificate, key or password
 			upstreams(bySettings, func(u *config.Upstream) bool { return u.TLS != nil || u.Resolve.Etcd != "" })
+			a.remote = bySettings
 		}
 	}
 	return a
@@ -247,12 +267,15 @@ func affectedBy(changes config.Changes, before, next *config.Set) affected {
 // withKeptBreakers returns the services and upstreams with calls that may fail, or no longer fail, because overrides keep breakers
 // open or closed which they did not do in all of the time before the edit.
 func withKeptBreakers(baseline, next *generation, now time.Time) affected {
-	a := affected{make(map[string]effect), make(map[string]effect)}
+	a := affected{services: make(map[string]effect), upstreams: make(map[string]effect)}
 	for _, x := range next.overrides {
 		r := next.set.Rule(x.Target)
 		longer := slices.Contains(baseline.overrides, x) && now.Sub(x.Since) > traffic.Window
 		if x.Action != admin.ActionBreaker || r == nil || longer {
 			continue
+		}
+		if r.ClientSide() {
+			a.rules = append(a.rules, r)
 		}
 		for i := range next.set.Manifest.Upstreams {
 			if name := next.set.Manifest.Upstreams[i].Name; wildcard.MatchAny(r.Match.Upstream, name) {
@@ -270,8 +293,8 @@ func withKeptBreakers(baseline, next *generation, now time.Time) affected {
 }
 
 // concerns reports whether a rule applies to calls to an upstream, other than those of callers that it names.
-func concerns(r *config.Rule, u *config.Upstream) bool {
-	return r != nil && wildcard.MatchAny(r.Match.Upstream, u.Name) &&
+func concerns(r *config.Rule, upstream string) bool {
+	return r != nil && wildcard.MatchAny(r.Match.Upstream, upstream) &&
 		(len(r.Match.Caller) == 0 || slices.ContainsFunc(r.Match.Caller, func(p string) bool { return strings.Contains(p, "*") }))
 }
 
@@ -282,6 +305,14 @@ func (a *affected) service(s *config.Service) effect {
 		how = max(how, a.upstreams[u])
 	}
 	return how
+}
+
+// other returns how the edit affects a service of other hosts.
+func (a *affected) other(service string) effect {
+	if a.remote == unaffected && slices.ContainsFunc(a.rules, func(r *config.Rule) bool { return concerns(r, service) }) {
+		return byRules
+	}
+	return a.remote
 }
 
 // judge returns the evidence against the edit; empty: none so far.

@@ -180,9 +180,9 @@ func (w *window) stopped(upstream string, t policies.Target, e *code.Error) {
 	}
 }
 
-// lost compares a call over rpcx to a method that is not served.
-func (w *window) lost(call *wire.Call, req *wire.Frame) {
-	if w.turnedAway && call.Transport() != wire.TransportHTTP { // missed handles those
+// lost compares a call to a method that is not served: over HTTP only if it may be served later, since missed handles the others.
+func (w *window) lost(call *wire.Call, req *wire.Frame, reason string) {
+	if w.turnedAway && (call.Transport() != wire.TransportHTTP || reason == code.ReasonNoEndpoint) {
 		w.gone(call, req.Service, req.Method, as{call.Certificate(), req.Metadata, call.Peer()})
 	}
 }
@@ -214,7 +214,7 @@ type as struct {
 // gone asks the baseline about a call to a method that is not served any more.
 func (w *window) gone(ctx context.Context, service, method string, who as) {
 	m, ok := w.baseline.routes.Lookup(service, method)
-	if !ok || m.IsRemote() {
+	if !ok || m.IsRemote() && !m.Known() { // callers may invent names of other hosts' methods
 		return
 	}
 	caller, err := w.baseline.identity.caller(who.proof, who.metadata)

@@ -38,7 +38,7 @@ func (m *Method) FullName() string { return m.full }
 // Subject returns the name under which log lines about the method are sampled. Callers may make up names of methods
 // of other hosts.
 func (m *Method) Subject() string {
-	if m.IsRemote() && !m.known() {
+	if m.IsRemote() && !m.Known() {
 		return m.Target.Service + "/" + otherMethods
 	}
 	return m.full
@@ -64,14 +64,14 @@ func (m *Method) IsRemote() bool { return m.remote != nil }
 // Remote returns the hosts to which calls are forwarded. The method must be one of another host.
 func (m *Method) Remote() *OtherHosts { return m.remote.hosts }
 
-// known reports whether a method of another host is known to exist.
-func (m *Method) known() bool { return m.rpcx != m.remote.rpcx }
+// Known reports whether a method of another host is known to exist.
+func (m *Method) Known() bool { return m.rpcx != m.remote.rpcx }
 
 // Spelled returns the name to call a method of another host by. Servers of other kinds take the known spelling alone.
 // They have no names that Go does not export, so such a name was learned from an easymicro host, which takes any
 // spelling.
 func (m *Method) Spelled(asked string) string {
-	if !m.known() || !exported(m.Name) && exported(asked) {
+	if !m.Known() || !exported(m.Name) && exported(asked) {
 		return asked // not known, or better known to the caller
 	}
 	return m.Name
@@ -84,7 +84,7 @@ func exported(name string) bool {
 
 // Learn reports that a method of another host has answered without an error.
 func (m *Method) Learn() {
-	if !m.known() {
+	if !m.Known() {
 		m.remote.learn(m)
 	}
 }

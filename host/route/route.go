@@ -76,8 +76,13 @@ func (t *Table) Without(next *Table) []*Method {
 	return gone
 }
 
-// Narrowed reports whether next lacks a method of this host, under one of its names.
+// Narrowed reports whether next lacks a method of this host, under one of its names, or may lack one of other hosts because the
+// manifest has changed.
 func (t *Table) Narrowed(next *Table) bool {
+	if t.Remote != nil && (next.Remote == nil || t.Remote.OtherHosts != next.Remote.OtherHosts ||
+		!slices.Equal(t.Remote.config.Services, next.Remote.config.Services)) {
+		return true
+	}
 	for name, s := range t.byName.exact {
 		for method := range s.byName.exact {
 			if _, ok := next.Lookup(name, method); !ok {
