@@ -313,16 +313,12 @@ func (a *applier) stop() {
 	a.locked(func(*generation) {}) // waits for it
 }
 
-// rejected returns the record of an attempt that changed nothing, with the reason: the problems of the files, or else the text of
-// the error. It logs a panic.
+// rejected returns the record of an attempt that changed nothing, with the reason. It logs a panic.
 func (a *applier) rejected(hash string, files []config.File, from trigger, err error) Attempt {
 	r := from.attempt(a.current.Load(), ResultRejected, time.Now())
 	r.Hash, r.Files = hash, files
-	if !errors.As(err, &r.Problems) {
-		r.Error = err.Error()
-	}
+	reject(&r, err)
 	a.logInternal(err)
-	r.Problems = r.Problems.Few()
 	return r
 }
 
@@ -335,7 +331,9 @@ func (a *applier) record(r *Attempt, set *config.Set) {
 	if readFiles || runsFiles {
 		a.metrics.SetFilesAccepted(r.Result != ResultRejected && (set == nil || set.Fallback == ""))
 	}
-	logAttempt(a.log, r)
+	if r.IsTold() {
+		logAttempt(a.log, r)
+	}
 	if a.onAttempt != nil {
 		a.onAttempt(*r)
 	}
@@ -349,6 +347,7 @@ func (a *applier) amend(number int, change func(*Attempt)) {
 
 // remember adds an attempt to the history, and to that on disk.
 func (a *applier) remember(r *Attempt, set *config.Set) {
+	a.history.count(r)
 	keep, running, observed := view.RevisionsKept, a.first, false
 	if g := a.current.Load(); g != nil {
 		running, observed = g.set, g.window.Load() != nil || set != nil && a.rollbacks.covered != nil

@@ -5,15 +5,12 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
-	"path"
 	"slices"
 	"strings"
 	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
-	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/state"
 )
@@ -35,52 +32,92 @@ type unconfirmed struct {
 
 // plan returns what applying files would change, with problems and warnings. It changes nothing.
 func (c *commands) plan(q *admin.ApplyRequest) (*admin.Difference, error) {
-	c.reloading.Lock()
-	defer c.reloading.Unlock()
-	g := c.current.Load()
-	if q.IfMatch != "" && q.IfMatch != g.set.Hash {
-		return nil, c.superseded(g, trigger{match: q.IfMatch})
+	next, holds, err := c.planned(q)
+	var d *admin.Difference
+	if err == nil {
+		d, err = c.difference(next, q.AllowWider)
 	}
-	next, holds, err := c.withFiles(q)
-	if err != nil {
-		return nil, err
-	}
-	d, err := c.difference(next, q.AllowWider)
+	rejection := err
 	if err == nil {
 		d.Warnings = append(d.Warnings, c.transient(next, holds)...)
+		rejection = d.Problems.Err()
+	}
+	if q.RecordRejection && rejection != nil {
+		c.reject(c.applyTrigger(q), rejection)
 	}
 	return d, err
 }
 
-// applyFiles puts files in force, besides those that run. If they cannot be placed or decoded, the error is all that is said
-// about them; any later rejection is recorded.
+// planned returns the set to plan, and the files that it replaces.
+func (c *commands) planned(q *admin.ApplyRequest) (*config.Set, *heldFiles, error) {
+	c.reloading.Lock()
+	defer c.reloading.Unlock()
+	if g := c.current.Load(); q.IfMatch != "" && q.IfMatch != g.set.Hash {
+		return nil, nil, c.superseded(g, trigger{match: q.IfMatch})
+	}
+	return c.withFiles(q)
+}
+
+func (c *commands) applyTrigger(q *admin.ApplyRequest) trigger {
+	return trigger{source: SourceApply, who: q.Who, why: whyApplied(q), allowWider: q.AllowWider, match: q.IfMatch, heedsForecast: !q.Force}
+}
+
+// applyFiles puts files in force, besides those that run. Whatever the reason, a rejection is recorded.
 func (c *commands) applyFiles(ctx context.Context, q *admin.ApplyRequest) (Attempt, error) {
 	c.reloading.Lock()
 	defer c.reloading.Unlock()
+	from := c.applyTrigger(q)
 	before, held := c.current.Load(), c.rollbacks.held.Load()
-	if u := c.toConfirm(); u != nil {
-		return Attempt{}, admin.Errorf(admin.CodeConflict, "r%d is not confirmed yet, and the host goes back at %s", u.revision, u.at.Format(time.TimeOnly)).
-			WithHelp("easymicro confirm keeps it, easymicro rollback r%d goes back now", u.before.revision)
-	}
-	next, holds, err := c.withFiles(q)
+	next, err := c.toApply(q, &from)
 	if err != nil {
-		return Attempt{}, err
+		return c.reject(from, err), err
 	}
-	from := trigger{
-		source: SourceApply, who: q.Who, why: whyApplied(q), allowWider: q.AllowWider, holds: holds, warnings: c.transient(next, holds),
-		match:         cmp.Or(q.IfMatch, before.set.Hash), // next is based on it
-		heedsForecast: !q.Force,
-	}
+	from.match = cmp.Or(q.IfMatch, before.set.Hash) // next is based on it
 	if q.RevertAfter > 0 {
 		from.revertAt = time.Now().Add(time.Duration(q.RevertAfter))
 	}
-	r, err := c.apply(ctx, next, from)
+	r, err := c.applyMatching(ctx, next, from)
 	if err == nil && q.RevertAfter > 0 {
 		u := &unconfirmed{r.Number, r.RevertAt, make(chan struct{}), before, held}
 		c.unconfirmed.Store(u)
 		c.retiring.Go(func() { c.await(u) })
 	}
 	return r, err
+}
+
+// toApply returns the set that a request asks for, and completes its trigger.
+func (c *commands) toApply(q *admin.ApplyRequest, from *trigger) (next *config.Set, err error) {
+	u := c.toConfirm()
+	switch {
+	case q.Unreadable != nil:
+		return nil, q.Unreadable
+	case u != nil:
+		return nil, admin.Errorf(admin.CodeConflict, "r%d is not confirmed yet, and the host goes back at %s", u.revision, u.at.Format(time.TimeOnly)).
+			WithHelp("easymicro confirm keeps it, easymicro rollback r%d goes back now", u.before.revision)
+	}
+	next, from.holds, err = c.withFiles(q)
+	if err == nil {
+		from.warnings = c.transient(next, from.holds)
+	}
+	return next, err
+}
+
+// applyMatching applies a set, and records too that something else runs than what it was made for.
+func (c *commands) applyMatching(ctx context.Context, next *config.Set, from trigger) (Attempt, error) {
+	r, err := c.apply(ctx, next, from)
+	if stale := new(staleError); errors.As(err, &stale) {
+		return c.reject(from, err), err
+	}
+	return r, err
+}
+
+// reject records an attempt by command that does not get as far as a set to apply.
+func (c *commands) reject(from trigger, err error) Attempt {
+	r := c.rejected(hashOf(err), nil, from, err)
+	if !c.draining.Load() {
+		c.record(&r, nil)
+	}
+	return r
 }
 
 // rollback puts a revision in force again, as a new one.
@@ -90,33 +127,44 @@ func (c *commands) rollback(ctx context.Context, q *admin.RollbackRequest) (Atte
 	g := c.current.Load()
 	entry, ok := c.history.applied(q.Revision)
 	switch {
-	case !ok:
-		return Attempt{}, admin.Errorf(admin.CodeNotFound, "r%d is not known, or did not stay in force", q.Revision).WithHelp("%s", c.known(g.revision))
 	case q.Revision == g.revision:
 		return Attempt{}, admin.Errorf(admin.CodeBadRequest, "r%d is what runs", q.Revision).WithHelp("%s", c.known(g.revision))
-	}
-	next, err := c.again(&entry)
-	if err != nil {
-		return Attempt{}, err
-	}
-	if next.Hash == g.set.Hash && (len(g.overrides) > 0 || ofOverrides(&entry.Attempt)) {
+	case ok && entry.Hash == g.set.Hash && (len(g.overrides) > 0 || ofOverrides(&entry.Attempt)):
 		return Attempt{}, g.overrides.nothingToRollBack(q.Revision, g.revision)
 	}
-	next, holds, err := c.inPlaceOfFiles(next)
-	if err != nil {
-		return Attempt{}, err
-	}
-	why := fmt.Sprintf("back to r%d", q.Revision)
-	if holds != nil {
-		holds.why = why + ": " + holds.why
-		why += "; " + behind(holds, next)
+	from := trigger{source: SourceRollback, who: q.Who, why: fmt.Sprintf("back to r%d", q.Revision), match: q.IfMatch, allowWider: q.AllowWider}
+	var next *config.Set
+	var err error
+	if ok {
+		next, err = c.toRollBack(&entry, &from)
+	} else {
+		err = admin.Errorf(admin.CodeNotFound, "r%d is not known, or did not stay in force", q.Revision).WithHelp("%s", c.known(g.revision))
 	}
 	if q.Message != "" {
-		why = q.Message + " (" + why + ")"
+		from.why = q.Message + " (" + from.why + ")"
 	}
-	return c.apply(ctx, next, trigger{
-		source: SourceRollback, who: q.Who, why: why, match: q.IfMatch, allowWider: q.AllowWider, holds: holds, warnings: c.transient(next, holds),
-	})
+	if err != nil {
+		return c.reject(from, err), err
+	}
+	return c.applyMatching(ctx, next, from)
+}
+
+// toRollBack returns the set of a revision that is put in force again, and completes the trigger.
+func (c *commands) toRollBack(entry *historyEntry, from *trigger) (*config.Set, error) {
+	next, err := c.again(entry)
+	if err != nil {
+		return nil, err
+	}
+	next, from.holds, err = c.inPlaceOfFiles(next)
+	if err != nil {
+		return nil, err
+	}
+	if h := from.holds; h != nil {
+		h.why = from.why + ": " + h.why
+		from.why += "; " + behind(h, next)
+	}
+	from.warnings = c.transient(next, from.holds)
+	return next, nil
 }
 
 // known returns which revisions can be put in force again.
@@ -266,78 +314,6 @@ func (c *commands) withFiles(q *admin.ApplyRequest) (*config.Set, *heldFiles, er
 		return nil, nil, err
 	}
 	return c.inPlaceOfFiles(next)
-}
-
-// arrangement places files among those of a set.
-type arrangement struct {
-	name     string // of the manifest
-	manifest *config.Manifest
-	texts    map[string][]byte // by path as shown
-	others   []string          // policy files that have not been replaced
-}
-
-// place puts files in place of those of the same name. With prune it removes the other policy files.
-func (a *arrangement) place(list []admin.ApplyFile, prune bool) error {
-	if len(list) == 0 {
-		return admin.Errorf(admin.CodeBadRequest, "no files to apply")
-	}
-	before, total := slices.Clone(a.others), 0
-	placed := make(map[string]string)
-	for _, f := range list {
-		at, err := a.pathOf(before, f.Path)
-		if err != nil {
-			return err
-		}
-		if other, ok := placed[at]; ok {
-			return admin.Errorf(admin.CodeBadRequest, "%s and %s are both %s of the host", other, f.Path, at)
-		}
-		if len(f.Text) > config.MaxFileBytes {
-			return config.Problems{{File: f.Path, Line: 1, Column: 1, Message: fmt.Sprintf("is too large: the limit is %d MiB", config.MaxFileBytes>>20)}}
-		}
-		placed[at], a.texts[at] = f.Path, []byte(f.Text)
-		a.others = slices.DeleteFunc(a.others, func(path string) bool { return path == at })
-	}
-	for _, other := range a.others {
-		if prune {
-			delete(a.texts, other)
-		}
-	}
-	for text := range maps.Values(a.texts) {
-		total += len(text)
-	}
-	if total > load.MaxSetBytes {
-		return admin.Errorf(admin.CodeRejected, "the set has more than %d MiB", load.MaxSetBytes>>20)
-	}
-	return nil
-}
-
-// pathOf returns the path as shown of the policy file that a file replaces or, if it is new, its own.
-func (a *arrangement) pathOf(known []string, name string) (string, error) {
-	name = path.Clean(strings.ReplaceAll(name, `\`, "/"))
-	if slices.Contains(known, name) {
-		return name, nil
-	}
-	base := path.Base(name)
-	same := slices.DeleteFunc(slices.Clone(known), func(other string) bool { return path.Base(other) != base })
-	switch {
-	case len(same) == 1:
-		return same[0], nil
-	case base == a.name:
-		return "", admin.Errorf(admin.CodeBadRequest, "%s is the manifest of the host", base).WithHelp("apply takes policy files: edit the manifest")
-	case len(same) > 1:
-		return "", admin.Errorf(admin.CodeBadRequest, "%s is the name of several policy files", base).
-			WithHelp("name one by its path from the manifest: %s", strings.Join(same, ", "))
-	}
-	patterns := a.manifest.Policies.Files
-	if at := load.NewFile(patterns, base); at != "" {
-		return at, nil
-	}
-	e := admin.Errorf(admin.CodeBadRequest, "%s would not be a policy file of the host", base)
-	if len(patterns) == 0 {
-		return "", e.WithHelp("policies.files of its manifest is empty: add a pattern such as policies.d/*.yaml")
-	}
-	return "", e.WithHelp("a new one must match policies.files of its manifest: %s; its policy files: %s",
-		strings.Join(patterns, ", "), cmp.Or(strings.Join(known, ", "), "none"))
 }
 
 // behind describes how files differ from the set that replaces them.

@@ -186,8 +186,8 @@ func TestAPlanIsFencedByWhatRuns(t *testing.T) {
 			t.Errorf("%s: %d %v", name, e.Status, e)
 		}
 	}
-	if list, _ := h.Admin.Revisions(t.Context()); len(list) != 2 {
-		t.Errorf("%d attempts", len(list))
+	if list, _ := h.Admin.Revisions(t.Context()); len(list) != 4 || list[0].Result != host.ResultRejected || !strings.Contains(list[1].Error, "the plan is stale") {
+		t.Errorf("%+v", list) // a plan is no attempt
 	}
 	q.IfMatch = status(t, h).Policies.Running.Hash
 	if r := apply(t, h, q); r.Number != 3 {

@@ -9,6 +9,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/state"
 	"github.com/easymicro/easymicro/host/view"
 )
 
@@ -71,8 +72,54 @@ func (h *history) add(r historyEntry) {
 	if r.set != nil {
 		r.set = h.shared(r.set)
 	}
+	if last := len(h.list) - 1; r.Times > 1 && last >= 0 && isAgain(&h.list[last].Attempt, &r.Attempt) {
+		h.list = h.list[:last]
+	}
 	h.list = append(h.list, r)
+	first := h.firstRejected()
+	at := -1
+	h.list = slices.DeleteFunc(h.list, func(r historyEntry) bool {
+		at++
+		return at < first && r.Result == ResultRejected
+	})
 	h.list = slices.Delete(h.list, 0, h.tooOld())
+}
+
+// count has r count the equal attempts in a row that were rejected, if it is one of several.
+func (h *history) count(r *Attempt) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if len(h.list) == 0 {
+		return
+	}
+	if last := &h.list[len(h.list)-1].Attempt; isAgain(last, r) {
+		r.Times, r.Since = max(last.Times, 1)+1, last.Since
+		if r.Since.IsZero() {
+			r.Since = last.At
+		}
+	}
+}
+
+// isAgain reports whether an attempt was rejected as the one before it was.
+func isAgain(before, r *Attempt) bool {
+	return r.Result == ResultRejected && before.Result == ResultRejected && r.Number == before.Number && r.Source == before.Source && r.Who == before.Who &&
+		r.Why == before.Why && r.Hash == before.Hash && r.Error == before.Error && r.Problems.Error() == before.Problems.Error()
+}
+
+// firstRejected returns the index of the first attempt from which on those that were rejected are kept: they have half of the room, so
+// that a flood of them does not take the place of others.
+func (h *history) firstRejected() int {
+	n, texts, most := 0, 0, state.MaxRejected(cmp.Or(h.keep, view.RevisionsKept))
+	for i, r := range slices.Backward(h.list) {
+		if r.Result != ResultRejected {
+			continue
+		}
+		n, texts = n+1, texts+r.textBytes()
+		if n > 1 && (n > most || texts > historyBytes/2) {
+			return i + 1
+		}
+	}
+	return 0
 }
 
 // byCommand reports whether a command made the attempt with a set of its own: a rejected one says nothing about the files.
@@ -172,7 +219,7 @@ func (h *history) tooOld() int {
 // textBytes estimates the memory of the texts of an attempt.
 func (r *historyEntry) textBytes() int {
 	const each = 100 // for numbers, and the names of members
-	n := each + len(r.Who) + len(r.Error)
+	n := each + len(r.Who) + len(r.Why) + len(r.Error)
 	for _, list := range [...]config.Problems{r.Problems, r.Warnings} {
 		for i := range list {
 			n += each + len(list[i].File) + len(list[i].Path) + len(list[i].Message) + len(list[i].Suggestion)

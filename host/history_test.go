@@ -2,14 +2,17 @@ package host
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
 	"log/slog"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
@@ -17,19 +20,61 @@ import (
 	"github.com/easymicro/easymicro/registry"
 )
 
-// Saving a bad file again and again does not evict the running revision.
-func TestTheRevisionThatRunsIsRememberedHoweverManyAreRejected(t *testing.T) {
+// However many attempts are rejected, the revisions before them stay in the history.
+func TestRejectedAttemptsTakeHalfOfTheHistory(t *testing.T) {
 	var h history
-	h.add(historyEntry{Attempt: Attempt{Number: 1, Result: ResultApplied}})
-	h.add(historyEntry{Attempt: Attempt{Number: 2, Result: ResultApplied, Source: SourceFile}})
-	for range 3 * view.RevisionsKept {
-		h.add(historyEntry{Attempt: Attempt{Number: 2, Result: ResultRejected}})
+	for i := range view.RevisionsKept {
+		h.add(historyEntry{Attempt: Attempt{Number: i + 1, Result: ResultApplied, Source: SourceFile}})
 	}
-	if r, ok := h.applied(2); !ok || r.Source != SourceFile {
-		t.Errorf("%+v %v", r, ok)
+	for i := range 3 * view.RevisionsKept {
+		r := Attempt{Number: view.RevisionsKept, Result: ResultRejected, Error: fmt.Sprint("error ", i)}
+		h.count(&r)
+		h.add(historyEntry{Attempt: r})
 	}
-	if _, ok := h.applied(1); ok || len(h.all()) != view.RevisionsKept {
-		t.Error("the history has no end")
+	list := h.all()
+	rejected := slices.IndexFunc(list, func(r Attempt) bool { return r.Result == ResultApplied })
+	if len(list) != view.RevisionsKept || rejected != view.RevisionsKept/2 || list[0].Error != fmt.Sprint("error ", 3*view.RevisionsKept-1) {
+		t.Errorf("%d attempts, %d of them rejected", len(list), rejected)
+	}
+	if _, ok := h.applied(view.RevisionsKept/2 + 1); !ok {
+		t.Error("a revision is gone")
+	}
+	long := config.Problems{{Message: strings.Repeat("x", historyBytes/10)}}
+	for i := range 20 {
+		h.add(historyEntry{Attempt: Attempt{Result: ResultRejected, Error: fmt.Sprint("long ", i), Problems: long}})
+	}
+	list = h.all()
+	if rejected := slices.IndexFunc(list, func(r Attempt) bool { return r.Result == ResultApplied }); rejected != 4 || len(list) < view.RevisionsKept/2 {
+		t.Errorf("%d long attempts of %d", rejected, len(list))
+	}
+}
+
+// Equal attempts in a row that are rejected are one entry, with their number.
+func TestEqualRejectedAttemptsAreCounted(t *testing.T) {
+	var h history
+	begin := time.Now()
+	add := func(r Attempt) *Attempt {
+		r.Number, r.Result, r.Source = 1, cmp.Or(r.Result, ResultRejected), SourceApply
+		h.count(&r)
+		h.add(historyEntry{Attempt: r})
+		return &r
+	}
+	add(Attempt{Result: ResultApplied})
+	var told int
+	for i := range 100 {
+		if add(Attempt{Who: "ci", Error: "no such file", At: begin.Add(time.Duration(i) * time.Second)}).IsTold() {
+			told++
+		}
+	}
+	list := h.all()
+	if len(list) != 2 || list[0].Times != 100 || !list[0].Since.Equal(begin) || !list[0].At.Equal(begin.Add(99*time.Second)) || told != 7 {
+		t.Errorf("%d told of %+v", told, list)
+	}
+	for _, r := range []Attempt{{Who: "ops", Error: "no such file"}, {Who: "ops", Error: "other"}, {Who: "ops", Error: "other", Problems: config.Problems{{Message: "x"}}}} {
+		add(r)
+	}
+	if list := h.all(); len(list) != 5 || list[0].Times != 0 {
+		t.Errorf("%+v", list)
 	}
 }
 

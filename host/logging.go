@@ -23,6 +23,9 @@ const (
 // logAttempt logs an attempt and its warnings.
 func logAttempt(log *slog.Logger, r *Attempt) {
 	attrs := []slog.Attr{slog.Int("revision", r.Number), slog.String("source", r.Source)}
+	if r.Times > 1 {
+		attrs = append(attrs, slog.Int("times", r.Times))
+	}
 	if r.Who != "" {
 		attrs = append(attrs, slog.String("who", r.Who))
 	}

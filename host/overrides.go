@@ -41,6 +41,7 @@ func (o *overrides) put(ctx context.Context, q *admin.OverrideRequest) (*admin.O
 	x := admin.Override{Action: q.Action, Since: time.Now().Round(0), Who: q.Who, Why: q.Message}
 	x.Until = x.Since.Add(time.Duration(q.For))
 	if err := o.describe(&x, q); err != nil {
+		o.reject(trigger{source: admin.SourceOverride, who: q.Who, why: q.Message}, err)
 		return nil, err
 	}
 	why := fmt.Sprintf("%s until %s", x.Text, x.Until.UTC().Format(time.RFC3339))

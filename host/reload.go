@@ -233,10 +233,7 @@ func (l *reloads) hash() (hash string, err error) {
 // recordRejected records files that could not be read or decoded, unless the same content was rejected before. What could not
 // be read is read again at the next poll.
 func (l *reloads) recordRejected(from trigger, err error) (Attempt, error) {
-	var hash string
-	if loadErr := new(load.Error); errors.As(err, &loadErr) {
-		hash = loadErr.Hash
-	}
+	hash := hashOf(err)
 	l.loaded(hash)
 	if hash == "" {
 		hash, _ = l.hash()
@@ -248,6 +245,14 @@ func (l *reloads) recordRejected(from trigger, err error) (Attempt, error) {
 	}
 	l.record(&r, nil)
 	return r, err
+}
+
+// hashOf returns the hash of files that cannot be decoded; empty if they could not be read.
+func hashOf(err error) string {
+	if e := new(load.Error); errors.As(err, &e) {
+		return e.Hash
+	}
+	return ""
 }
 
 // unchanged returns the outcome of reading the set that runs. It is recorded if it was requested, or follows a

@@ -251,10 +251,14 @@ func (d *stateDir) add(r *Attempt, set *config.Set, keep int, observed bool) (lo
 			lost = config.Problems{{Path: "host.state.dir", Message: fmt.Sprintf("r%d is not on disk: a start may forget it: %v", r.Number, err), Warning: true}}
 		}
 	}
-	if r.Source != SourceStart && r.Source != SourceFile {
-		d.audit(state.AuditEntry{
-			At: r.At, Action: r.Source, Who: r.Who, Why: r.Why, Revision: r.Number, Hash: r.Hash, Result: r.Result, Error: r.Error,
-		})
+	if r.Source != SourceStart && r.Source != SourceFile && r.IsTold() {
+		e := state.AuditEntry{
+			At: r.At, Action: r.Source, Who: r.Who, Why: r.Why, Revision: r.Number, Hash: r.Hash, Result: r.Result, Error: r.Error, Times: r.Times,
+		}
+		if len(r.Problems.Errors()) > 0 {
+			e.Error = firstProblem(r.Problems)
+		}
+		d.audit(e)
 	}
 	if set != nil && (observed || !ofOverrides(r)) { // whether the set is good does not depend on overrides
 		d.runs(r.Number, set, observed)

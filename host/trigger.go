@@ -2,12 +2,14 @@ package host
 
 import (
 	"cmp"
+	"errors"
 	"fmt"
 	"slices"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // trigger is what started an attempt, and how the attempt is made.
@@ -35,9 +37,14 @@ type trigger struct {
 	accepted  bool          // the set ran before and was accepted: it is not judged
 }
 
+const (
+	maxReasonBytes = 2 << 10 // of each text of an attempt
+	maxReasons     = 200     // problems of a rejected attempt
+)
+
 // attempt returns the record of an attempt after which g runs; nil: nothing does.
 func (t *trigger) attempt(g *generation, result string, at time.Time) Attempt {
-	r := Attempt{Source: t.source, Who: t.who, Why: t.why, Result: result, At: at}
+	r := Attempt{Source: t.source, Who: t.who, Why: code.Clip(t.why, maxReasonBytes), Result: result, At: at}
 	if g != nil {
 		r.Number = g.revision
 	}
@@ -45,6 +52,21 @@ func (t *trigger) attempt(g *generation, result string, at time.Time) Attempt {
 		r.Hash, r.Rules, r.Files = g.set.Hash, len(g.set.Rules), g.set.Files
 	}
 	return r
+}
+
+// reject sets why the attempt is rejected: the problems of the files, or else the text of the error. Either is bounded, whatever was sent.
+func reject(r *Attempt, err error) {
+	if !errors.As(err, &r.Problems) {
+		r.Error = code.Clip(err.Error(), maxReasonBytes)
+	}
+	few := r.Problems.Few()
+	r.Problems = slices.Clone(few[:min(len(few), maxReasons)])
+	for i := range r.Problems {
+		p := &r.Problems[i]
+		for _, text := range []*string{&p.File, &p.Path, &p.Message, &p.Suggestion} {
+			*text = code.Clip(*text, maxReasonBytes)
+		}
+	}
 }
 
 // isConfirmed reports whether the revision to go back from is kept.

@@ -131,6 +131,9 @@ func (h *told) Plan(_ context.Context, q ApplyRequest) (*Difference, error) {
 }
 
 func (h *told) Apply(_ context.Context, q ApplyRequest) (*Attempt, error) {
+	if q.Unreadable != nil {
+		return nil, q.Unreadable
+	}
 	h.apply = q
 	return &Attempt{Number: 2}, h.err
 }

@@ -365,9 +365,7 @@ func (a *api) plan(r *http.Request, _ params) (any, error) {
 
 func (a *api) apply(r *http.Request, _ params) (any, error) {
 	q, err := readApply(r)
-	if err != nil {
-		return nil, err
-	}
+	q.Unreadable = err
 	return a.host.Apply(r.Context(), q)
 }
 

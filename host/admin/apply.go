@@ -24,8 +24,12 @@ type ApplyRequest struct {
 	RevertAfter Seconds     `json:"revert_after_seconds,omitempty"` // the host goes back unless it is confirmed in that time; 0 keeps the revision
 	Message     string      `json:"message,omitempty"`
 
-	IfMatch string `json:"-"` // hash of what must be running; empty: anything
-	Who     string `json:"-"` // the address or the name of the client
+	// RecordRejection has a plan that is rejected recorded like an apply, since it is the first step of one.
+	RecordRejection bool `json:"record_rejection,omitempty"`
+
+	IfMatch    string `json:"-"` // hash of what must be running; empty: anything
+	Who        string `json:"-"` // the address or the name of the client
+	Unreadable error  `json:"-"` // why the body cannot be read: the request is rejected, and that is recorded; nil: it can
 }
 
 // ApplyFile is a policy file. Only the last element of its path counts, unless the host has several files of that name.

@@ -38,7 +38,9 @@ type Attempt struct {
 	Number   int             `json:"revision"`
 	Hash     string          `json:"hash"`
 	At       time.Time       `json:"at"`
-	Source   string          `json:"source"` // a Source constant
+	Since    time.Time       `json:"since,omitzero"`  // of the first of several equal rejected attempts in a row
+	Times    int             `json:"times,omitempty"` // how many they are; 0: one
+	Source   string          `json:"source"`          // a Source constant
 	Who      string          `json:"who,omitempty"`
 	Why      string          `json:"why,omitempty"`       // reason for the attempt, or for its result
 	Result   string          `json:"result"`              // a Result constant
@@ -60,6 +62,9 @@ type Attempt struct {
 func (a *Attempt) MadeRevision() bool {
 	return a.Result == ResultApplied || a.Result == ResultHeld && a.Source == SourceStart
 }
+
+// IsTold reports whether the attempt is logged: of equal ones in a row, the first, the second, the fourth and so on are.
+func (a *Attempt) IsTold() bool { return a.Times&(a.Times-1) == 0 }
 
 // FileText is a file of a revision with its text.
 type FileText struct {

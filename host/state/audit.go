@@ -7,8 +7,11 @@ import (
 	"io"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"time"
+
+	"github.com/easymicro/easymicro/host/admin"
 )
 
 // AuditEntry is one change by a command, by a signal or by autoRollback.
@@ -21,10 +24,15 @@ type AuditEntry struct {
 	Hash     string    `json:"hash,omitempty"`
 	Result   string    `json:"result"`
 	Error    string    `json:"error,omitempty"`
+	Times    int       `json:"times,omitempty"` // how many equal attempts in a row were rejected so far; 0: one
 }
 
-// maxAuditBytes bounds an audit log. Once it is full it replaces the one before, so that two are kept.
-const maxAuditBytes = 1 << 20
+const (
+	// maxAuditBytes bounds an audit log. Once it is full it replaces the one before, so that two are kept.
+	maxAuditBytes = 1 << 20
+	// maxRejectedBytes bounds what was rejected in a full log: a flood of it must not replace the changes.
+	maxRejectedBytes = maxAuditBytes / 4
+)
 
 // Audit is an audit log: one JSON object a line, the oldest first. It may be shared.
 type Audit struct {
@@ -41,7 +49,7 @@ func (a *Audit) Add(e AuditEntry) error {
 	a.mu.Lock()
 	defer a.mu.Unlock()
 	if info, err := os.Stat(a.path); err == nil && info.Size() >= maxAuditBytes {
-		if err := os.Rename(a.path, filepath.Join(filepath.Dir(a.path), auditBefore)); err != nil {
+		if err := a.makeRoom(); err != nil {
 			return err
 		}
 	}
@@ -64,6 +72,31 @@ func (a *Audit) Add(e AuditEntry) error {
 		return err
 	}
 	return f.Sync()
+}
+
+// makeRoom drops the oldest of what was rejected and, if that is not enough, has the log replace the one before.
+func (a *Audit) makeRoom() error {
+	data, err := os.ReadFile(a.path)
+	if err != nil {
+		return err
+	}
+	var lines [][]byte
+	rejected, size := 0, 0
+	for _, line := range slices.Backward(slices.Collect(bytes.Lines(data))) {
+		var e AuditEntry
+		if json.Unmarshal(line, &e) == nil && e.Result == admin.ResultRejected {
+			if rejected += len(line); rejected > maxRejectedBytes {
+				continue
+			}
+		}
+		lines = append(lines, line)
+		size += len(line)
+	}
+	if size > maxAuditBytes/2 {
+		return os.Rename(a.path, filepath.Join(filepath.Dir(a.path), auditBefore))
+	}
+	slices.Reverse(lines)
+	return write(a.path, bytes.Join(lines, nil))
 }
 
 // Entries returns the entries that can be read, the oldest first.

@@ -57,6 +57,7 @@ type Store struct {
 type entry struct {
 	seq, number int
 	applied     bool
+	rejected    bool
 	hashes      []string // of its texts
 }
 
@@ -176,7 +177,7 @@ func (s *Store) readGood() {
 func (s *Store) History(keep int) []admin.Attempt {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	var list []admin.Attempt
+	read := make(map[int]admin.Attempt) // by sequence number
 	s.kept = s.numbered(revisionsDir)
 	for i := range s.kept {
 		e := &s.kept[i]
@@ -187,17 +188,23 @@ func (s *Store) History(keep int) []admin.Attempt {
 			continue
 		}
 		e.describe(&a)
-		list = append(list, a)
+		read[e.seq] = a
 	}
 	for i := range s.good {
 		s.number = max(s.number, s.good[i].Number)
 	}
 	s.prune(keep)
+	var list []admin.Attempt
+	for _, e := range s.kept {
+		if a, ok := read[e.seq]; ok {
+			list = append(list, a)
+		}
+	}
 	return list[max(0, len(list)-keep):]
 }
 
 func (e *entry) describe(a *admin.Attempt) {
-	e.applied = a.MadeRevision()
+	e.applied, e.rejected = a.MadeRevision(), a.Result == admin.ResultRejected
 	e.hashes = nil
 	for _, f := range a.Files {
 		e.hashes = append(e.hashes, f.Hash)
@@ -211,7 +218,8 @@ func (s *Store) Number() int {
 	return s.number
 }
 
-// Add keeps an attempt and the texts of its files, by hash, and removes attempts beyond the last keep.
+// Add keeps an attempt and the texts of its files, by hash, and removes attempts beyond the last keep. One that was made several times
+// replaces the one before.
 func (s *Store) Add(a *admin.Attempt, texts map[string][]byte, keep int) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -229,27 +237,41 @@ func (s *Store) Add(a *admin.Attempt, texts map[string][]byte, keep int) error {
 		return err
 	}
 	e.describe(a)
+	if last := len(s.kept) - 1; a.Times > 1 && last >= 0 && s.kept[last].rejected {
+		_ = os.Remove(s.path(revisionsDir, s.kept[last])) // it is in the history twice if that fails
+		s.kept = s.kept[:last]
+	}
 	s.kept = append(s.kept, e)
 	s.next, s.number = s.next+1, max(s.number, a.Number)
 	s.prune(keep)
 	return nil
 }
 
+// MaxRejected returns how many rejected attempts a history of some length has at most: however many there are, changes stay.
+func MaxRejected(keep int) int { return max(keep/2, 1) }
+
 // prune removes the oldest attempts, but never the running one, and the texts that nothing refers to.
 func (s *Store) prune(keep int) {
-	running := -1
+	running, rejected := -1, -MaxRejected(keep)
 	for i := range s.kept {
 		if s.kept[i].applied {
-			running = i
+			running = s.kept[i].seq
+		}
+		if s.kept[i].rejected {
+			rejected++
 		}
 	}
 	var removed bool
-	excess := len(s.kept) - keep
+	excess := len(s.kept) - max(rejected, 0) - keep
 	s.kept = slices.DeleteFunc(s.kept, func(e entry) bool {
-		if excess <= 0 || running >= 0 && e.seq == s.kept[running].seq {
+		switch {
+		case e.rejected && rejected > 0:
+			rejected--
+		case excess > 0 && e.seq != running:
+			excess--
+		default:
 			return false
 		}
-		excess--
 		removed = true
 		_ = os.Remove(s.path(revisionsDir, e)) // it is tried again at the next start
 		return true

@@ -121,16 +121,17 @@ func TestTheHistoryIsBoundedAndTextsGoWithIt(t *testing.T) {
 			good(t, s, 10, start)
 		}
 	}
-	for range 10 {
-		if err := s.Add(&admin.Attempt{Number: 30, Result: admin.ResultRejected}, nil, 5); err != nil {
+	for i := range 40 {
+		a := &admin.Attempt{Number: 30, Result: admin.ResultRejected, Why: fmt.Sprint(i), Times: max(i-29, 0)}
+		if err := s.Add(a, nil, 5); err != nil {
 			t.Fatal(err)
 		}
 	}
-	if got := numbers(open2(t, s, dir).History(5)); !slices.Equal(got, []int{30, 30, 30, 30, 30}) {
-		t.Errorf("r%d", got)
+	list := open2(t, s, dir).History(5)
+	if got := numbers(list); !slices.Equal(got, []int{28, 29, 30, 30, 30}) || list[3].Why != "29" || list[4].Why != "39" {
+		t.Errorf("r%d %+v", got, list)
 	}
-	texts, _ := os.ReadDir(filepath.Join(dir, "texts"))
-	if len(texts) != 2 { // of the running revision and of the good one
+	if texts, _ := os.ReadDir(filepath.Join(dir, "texts")); len(texts) != 4 { // of the revisions and of the good one
 		t.Errorf("%d texts", len(texts))
 	}
 }
@@ -343,5 +344,31 @@ func TestAnAuditLogIsBoundedAndGoesOnAfterACutLine(t *testing.T) {
 	list, err := s.Audit.Entries()
 	if err != nil || len(list) < 4 || len(list) > 8 {
 		t.Errorf("%d entries, %v", len(list), err)
+	}
+}
+
+// However much is rejected, the changes stay in the audit log.
+func TestRejectedAttemptsDoNotPushChangesOutOfTheAuditLog(t *testing.T) {
+	dir := t.TempDir()
+	s := open(t, dir)
+	long := strings.Repeat("x", 30<<10)
+	for i := range 300 {
+		e := state.AuditEntry{Revision: i, Result: admin.ResultRejected, Error: long}
+		if i%100 == 0 {
+			e = state.AuditEntry{Revision: i, Result: admin.ResultApplied}
+		}
+		if err := s.Audit.Add(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	list, err := s.Audit.Entries()
+	var applied []int
+	for _, e := range list {
+		if e.Result == admin.ResultApplied {
+			applied = append(applied, e.Revision)
+		}
+	}
+	if err != nil || !slices.Equal(applied, []int{0, 100, 200}) || len(list) > 100 || list[len(list)-1].Revision != 299 {
+		t.Errorf("%d entries, r%d applied, %v", len(list), applied, err)
 	}
 }

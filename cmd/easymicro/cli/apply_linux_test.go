@@ -44,6 +44,31 @@ func TestApplyAsksOnATerminal(t *testing.T) {
 	}
 }
 
+// Files that the host rejects when it plans an apply are in its history; those of a preview are not.
+func TestAnApplyThatIsRejectedIsInTheHistory(t *testing.T) {
+	h := hosttest.Start(t, "services: [{name: Desk, handler: test.desk}]\npolicies: {files: [p.yaml]}\n", hosttest.Options{
+		Registry: registry.Default(), Files: map[string]string{"p.yaml": "rules: [{name: a, match: {service: Desk}, timeout: 1s}]\n"},
+	})
+	path := filepath.Join(t.TempDir(), "p.yaml")
+	if err := os.WriteFile(path, []byte("rules: [{name: a, match: {service: Desk}, timeot: 2s}]\n"), 0o600); err != nil {
+		t.Fatal(err)
+	}
+	for flag, want := range map[string]int{"--dry-run": 0, "--yes": 1} {
+		before, err := h.Admin.Revisions(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		var errs strings.Builder
+		if code := cli.Run(t.Context(), []string{"apply", path, flag, "-m", "ticket 7", "--admin", h.AdminAddr().String()}, cli.IO{Out: io.Discard, Err: &errs}); code != cli.ExitProblems {
+			t.Errorf("%s exits with %d: %s", flag, code, errs.String())
+		}
+		list, err := h.Admin.Revisions(t.Context())
+		if err != nil || len(list) != len(before)+want || want == 1 && (list[0].Why != "ticket 7" || len(list[0].Problems) != 1) {
+			t.Errorf("%s: %d attempts, %v: %+v", flag, len(list), err, list[0])
+		}
+	}
+}
+
 // A terminal is asked about the forecast even with --yes, and then sends the answer.
 func TestApplyAsksAboutTheForecast(t *testing.T) {
 	h := hosttest.Start(t, "services: [{name: Desk, handler: test.desk}]\npolicies: {files: [p.yaml], autoRollback: {minRequests: 1}}\n", hosttest.Options{

@@ -49,7 +49,7 @@ func (c *applying) asks() bool { return !c.yes && !c.dryRun }
 // put shows what the request changes, puts it in force and shows the revision. It returns the difference if the revision was applied,
 // and nil otherwise.
 func (c *applying) put(ctx context.Context, q *admin.ApplyRequest) (*admin.Difference, error) {
-	q.Force, q.RevertAfter, q.Message = c.force, admin.Seconds(c.revertAfter), c.message
+	q.Force, q.RevertAfter, q.Message, q.RecordRejection = c.force, admin.Seconds(c.revertAfter), c.message, !c.dryRun
 	host, err := newHostClient(c.app)
 	if err != nil {
 		return nil, err

@@ -23,6 +23,8 @@ func newHistory(a *app) *cobra.Command {
 		Short: "List the changes of the configuration of a running host, newest first",
 		Long: `history lists the attempts to change the configuration of a running host: when, from where and by whom, with which result,
 and what changed. The verdict is kept once a revision was in force for a while without a death of the process.
+Commands that were rejected are attempts too, even those whose files cannot be read: they take half of the history at most, and
+equal ones in a row are one line.
 
 With host.state in the manifest the history outlives the process, and "history show" has the files as they were.`,
 		Example: `  easymicro history
@@ -76,6 +78,9 @@ func historyText(p *printer, list []admin.Attempt) {
 func resultText(p *printer, r *admin.Attempt) string {
 	if r.Result == admin.ResultApplied {
 		return p.paint(green, r.Result)
+	}
+	if r.Times > 1 {
+		return p.paint(red, fmt.Sprintf("%s %d times", r.Result, r.Times))
 	}
 	return p.paint(red, r.Result)
 }

@@ -192,7 +192,7 @@ func (s *screen) revision(r host.Attempt) {
 	if r.MadeRevision() {
 		s.warned = r.Warnings
 	}
-	if !s.started {
+	if !s.started || !r.IsTold() {
 		return
 	}
 	if s.format == formatJSON {
