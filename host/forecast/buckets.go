@@ -55,42 +55,45 @@ type demand struct {
 	load  int
 	calls float64
 	of    []*bucket
+	pass  float64 // ratio of the calls that get a token of each
 }
 
-// passes returns the ratio of the calls that get a token of all buckets but one.
-func (d *demand) passes(but *bucket) float64 {
-	p := 1.0
+// lacking returns the sum of the ratios of the calls that each bucket has no token for.
+func (d *demand) lacking() (all float64) {
 	for _, b := range d.of {
-		if b != but {
-			p *= b.ratio
-		}
+		all += 1 - b.ratio
 	}
-	return p
+	return all
 }
 
-// refusedBy returns the calls that a bucket refuses: those that have no token of several count for each in part.
-func (d *demand) refusedBy(b *bucket) float64 {
-	all := 0.0
-	for _, o := range d.of {
-		all += 1 - o.ratio
-	}
-	if all == 0 {
+// refusedBy returns the calls that a bucket refuses, given what lacking returns: those that have no token of several count for each in
+// part.
+func (d *demand) refusedBy(b *bucket, lacking float64) float64 {
+	if lacking == 0 {
 		return 0
 	}
-	return d.calls * (1 - d.passes(nil)) * (1 - b.ratio) / all
+	return d.calls * (1 - d.pass) * (1 - b.ratio) / lacking
 }
 
 const (
-	rounds  = 30
-	settled = 1e-4 // a change of a ratio that does not matter
+	maxRounds = 30
+	minRounds = 3
+	maxVisits = 200_000 // of buckets, for a span, as long as minRounds suffices
+	settled   = 1e-4    // a change of a ratio that does not matter
 )
+
+// rounds returns how often the ratios are improved, for demands of a number of buckets.
+func rounds(buckets int) int { return min(max(maxVisits/max(buckets, 1), minRounds), maxRounds) }
 
 // serve finds the ratio of the calls that each bucket serves: a call that one refuses takes no token of the others.
 func (s buckets) serve(demands []demand, length time.Duration) {
 	users := make(map[*bucket][]*demand)
 	var list []*bucket
+	visits := 0
 	for i := range demands {
 		d := &demands[i]
+		d.pass = 1
+		visits += len(d.of)
 		for _, b := range d.of {
 			if users[b] == nil {
 				list = append(list, b)
@@ -102,18 +105,21 @@ func (s buckets) serve(demands []demand, length time.Duration) {
 	}
 	supply := func(b *bucket) float64 { return b.tokens + b.debt + b.rate*length.Seconds() }
 	slices.SortStableFunc(list, func(a, b *bucket) int { return cmp.Compare(supply(a)*b.asked, supply(b)*a.asked) })
-	for range rounds {
+	for range rounds(visits) {
 		moved := 0.0
 		for _, b := range list {
 			need := 0.0
 			for _, d := range users[b] {
-				need += d.calls * d.passes(b)
+				need += d.calls * d.pass / b.ratio
 			}
 			ratio := 1.0
 			if need > supply(b) {
 				ratio = supply(b) / need
 			}
 			moved = max(moved, math.Abs(ratio-b.ratio))
+			for _, d := range users[b] {
+				d.pass *= ratio / b.ratio
+			}
 			b.ratio = ratio
 		}
 		if moved < settled {
@@ -123,7 +129,7 @@ func (s buckets) serve(demands []demand, length time.Duration) {
 	for b, of := range users {
 		b.served = 0
 		for _, d := range of {
-			b.served += d.calls * d.passes(nil)
+			b.served += d.calls * d.pass
 		}
 	}
 }

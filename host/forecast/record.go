@@ -48,17 +48,40 @@ type load struct {
 	byCode   [codes]float64
 }
 
+// maxCells bounds the cells, for each of which the rules that apply are found. Of further peers and callers, only the methods are known.
+const maxCells = 4096
+
+// cellKey identifies a cell.
+type cellKey struct {
+	method, caller string
+	peer           netip.Addr
+	others         traffic.Others
+}
+
+// room returns how many cells there may be for one more of that kind.
+func (k cellKey) room() int {
+	if k.others == traffic.NoOthers {
+		return maxCells / 2
+	}
+	return maxCells * (1 + int(k.others)) / (1 + int(traffic.OtherCallers))
+}
+
+// coarser returns the key without the peer, or else without the caller.
+func (k cellKey) coarser() cellKey {
+	k.others++
+	k.peer = netip.Addr{}
+	if k.others >= traffic.OtherCallers {
+		k.caller = ""
+	}
+	return k
+}
+
 // unserved is how methods are counted that are not counted apart.
 const unserved = "_OTHER"
 
 func newRecord(e *Edit, t *Traffic) *record {
 	r := &record{latency: make(map[string]*traffic.Latency)}
-	type key struct {
-		method, caller string
-		peer           netip.Addr
-		others         traffic.Others
-	}
-	at := make(map[key]int)
+	at := make(map[cellKey]int)
 	var in []int // the index of a cell in the loads of the span, plus one
 	for _, s := range t.Spans {
 		sp := span{length: max(s.Length, time.Millisecond)}
@@ -73,12 +96,20 @@ func newRecord(e *Edit, t *Traffic) *record {
 				r.unnamed += float64(row.Calls)
 				continue
 			}
-			k := key{row.Method, row.Caller, row.Peer, row.Others}
+			k := cellKey{row.Method, row.Caller, row.Peer, row.Others}
 			n, known := at[k]
+			for !known && len(r.cells) >= k.room() && k.others < traffic.OtherCallers {
+				k = k.coarser()
+				n, known = at[k]
+			}
+			if !known && len(r.cells) >= k.room() {
+				r.unnamed += float64(row.Calls)
+				continue
+			}
 			if !known {
 				n = len(r.cells)
 				at[k], in = n, append(in, 0)
-				r.cells = append(r.cells, r.newCell(e, t, row, policies.Target{Service: service, Method: method}))
+				r.cells = append(r.cells, r.newCell(e, t, &k, policies.Target{Service: service, Method: method}))
 			}
 			if in[n] == 0 {
 				sp.loads = append(sp.loads, load{cell: n})
@@ -96,16 +127,15 @@ func newRecord(e *Edit, t *Traffic) *record {
 	return r
 }
 
-func (r *record) newCell(e *Edit, t *Traffic, row *traffic.Row, target policies.Target) cell {
-	c := cell{method: row.Method, Calls: policies.Calls{
-		Target: target, Caller: row.Caller, Peer: row.Peer,
-		AnyCaller: row.Others >= traffic.OtherCallers, AnyPeer: row.Others >= traffic.OtherPeers,
+func (r *record) newCell(e *Edit, t *Traffic, k *cellKey, target policies.Target) cell {
+	c := cell{method: k.method, Calls: policies.Calls{
+		Target: target, Caller: k.caller, Peer: k.peer, AnyCaller: k.others >= traffic.OtherCallers, AnyPeer: k.others >= traffic.OtherPeers,
 	}}
 	c.old, c.next = e.Old.Rules.Meet(&c.Calls), e.Next.Rules.Meet(&c.Calls)
-	if c.latency = r.latency[row.Method]; c.latency == nil {
-		l := t.Latency(row.Method)
+	if c.latency = r.latency[k.method]; c.latency == nil {
+		l := t.Latency(k.method)
 		c.latency = &l
-		r.latency[row.Method] = c.latency
+		r.latency[k.method] = c.latency
 	}
 	return c
 }

@@ -145,8 +145,9 @@ func (r *run) rateLimits(s *span, pass []float64) {
 	r.buckets.serve(demands, s.length)
 	for i := range demands {
 		d := &demands[i]
+		lacking := d.lacking()
 		for _, b := range d.of {
-			r.refuse(pass, d.load, s.loads[d.load].cell, b.rule, config.KindRateLimit, d.refusedBy(b))
+			r.refuse(pass, d.load, s.loads[d.load].cell, b.rule, config.KindRateLimit, d.refusedBy(b, lacking))
 		}
 	}
 	r.buckets.refill(s.length)
