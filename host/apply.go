@@ -93,7 +93,7 @@ func (a *applier) apply(ctx context.Context, next *config.Set, from trigger) (At
 	a.overrides.applied(prev, g)
 	if u := from.undoes; u != nil {
 		a.metrics.RolledBack()
-		a.state.amend(u.window.next.revision, u.markUndone)
+		u.mark(a.state.amend)
 	}
 	return r, nil
 }
@@ -193,7 +193,7 @@ func judge(prev, next *generation, from *trigger) error {
 func (a *applier) putInForce(prev, next *generation, steps []step, from trigger) {
 	w := a.rollbacks.observe(prev, next, from)
 	if u := from.undoes; u != nil {
-		a.history.amend(u.window.next.revision, u.markUndone) // before the window is gone, so that readers see the verdict
+		u.mark(a.history.amend) // before the window is gone, so that readers see the verdict
 	}
 	a.current.Store(next)
 	commit := func(f func()) { // a panic cannot undo what is in force: it is logged

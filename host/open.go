@@ -94,7 +94,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	})
 	h := &Host{core: c, heap: o.Heap, onReady: o.OnReady, failed: make(chan error, 1)}
 	h.applier = &applier{core: c, registry: o.Registry, first: set, onAttempt: o.OnAttempt}
-	h.applier.rollbacks = &rollbacks{applier: h.applier}
+	h.applier.rollbacks = &rollbacks{applier: h.applier, source: o.Source}
 	if o.Registry == nil {
 		h.applier.registry = registry.Default()
 	}

@@ -27,6 +27,7 @@ type rollbacks struct {
 	baseline *generation  // the last whose own window ended well; nil: the one in force; guarded by applying
 	covered  *coveredEdit // nil: none; guarded by applying
 	held     atomic.Pointer[heldFiles]
+	source   Source
 	gateway  func(*generation) (*gateway.Gateway, error) // makes one, to ask where requests lead
 }
 
@@ -36,15 +37,6 @@ type heldFiles struct {
 	set       *config.Set // made of them; nil if they were rolled back or are invalid
 }
 
-// undoing is a rollback of the edit of a window.
-type undoing struct {
-	window  *window
-	verdict string
-}
-
-// markUndone changes the record of that edit.
-func (u *undoing) markUndone(r *Attempt) { r.Result, r.Verdict = ResultRolledBack, u.verdict }
-
 // observe opens the window of a new generation, before it comes into force. It returns nil if the edit is not observed.
 func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	baseline := r.baseline
@@ -53,20 +45,24 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 	}
 	r.baseline = next
 	var uncovered *generation
+	var uncoveredEdits edits
 	if prev == nil {
 		baseline = r.lastGood(next)
 		prev = baseline
-	} else if uncovered = r.uncovered(prev, next); uncovered == nil && from.overrides != nil && prev.window.Load() == nil {
+	} else if uncovered, uncoveredEdits = r.uncovered(prev, next); uncovered == nil && from.overrides != nil && prev.window.Load() == nil {
 		return nil
 	}
 	if prev == nil {
 		return nil
 	}
-	settings := stricter(prev.set, next.set)
+	settings, made := stricter(prev.set, next.set), editsOf(prev, next, from)
 	if kept := settings == nil || from.force; kept && from.overrides == nil && from.reverts == 0 { // with the edits before it
 		r.covered = nil
 	} else {
-		r.covered = r.covered.after(baseline, next, !kept && from.overrides == nil)
+		if from.undoes != nil {
+			r.covered = r.covered.undone(from.undoes.window.edits)
+		}
+		r.covered = r.covered.after(baseline, next, made, !kept && from.overrides == nil && from.undoes == nil)
 	}
 	if from.undoes != nil {
 		return nil
@@ -94,6 +90,13 @@ func (r *rollbacks) observe(prev, next *generation, from trigger) *window {
 		return nil
 	}
 	r.baseline, w.undo, w.inPlace, w.hash = baseline, !from.force, from.holds != nil, filesOf(prev, next, from, uncovered != nil)
+	w.edits = made.since(baseline.revision)
+	if uncovered != nil {
+		w.edits = uncoveredEdits
+	}
+	if len(w.edits) == 0 {
+		w.edits = edits{{revision: next.revision, subjects: next.changes.Subjects()}}
+	}
 	if before != nil {
 		w.chain = before.chain.after(before, now)
 	}
@@ -182,13 +185,15 @@ func (r *rollbacks) compared(set *config.Set, revision int, next *generation, in
 }
 
 // uncovered returns the generation to compare next with if an edit that overrides covered comes into force with it, and nil otherwise:
-// the last set before that edit, with the overrides of next.
-func (r *rollbacks) uncovered(prev, next *generation) (g *generation) {
+// the set without that edit, with the overrides of next. With it come the edits that are undone by going back to it.
+func (r *rollbacks) uncovered(prev, next *generation) (g *generation, undone edits) {
 	if !r.covered.uncovers(prev, next) {
-		return nil
+		return nil, nil
 	}
 	err := contain(func() error {
-		v, err := next.overrides.on(r.covered.before, time.Now())
+		var back *config.Set
+		back, undone = r.covered.back(next, r.source, r.check)
+		v, err := next.overrides.on(back, time.Now())
 		if err != nil {
 			return err
 		}
@@ -200,9 +205,9 @@ func (r *rollbacks) uncovered(prev, next *generation) (g *generation) {
 	if err != nil {
 		r.logInternal(err)
 		r.log.Error("an edit that an override has covered is not observed, and will not be rolled back", "revision", next.revision, "error", firstProblem(err))
-		return nil
+		return nil, nil
 	}
-	return g
+	return g, undone
 }
 
 // follow judges an edit until its window is over, and undoes it if there is evidence against it.
@@ -243,10 +248,11 @@ const undoAtLeastEvery = 10 * time.Second
 
 // undo goes back to the baseline of a window.
 func (r *rollbacks) undo(w *window, v verdict) error {
-	why := fmt.Sprintf("r%d rolled back: %s. To keep it: %s", w.next.revision, v.bad, w.wayOut(v.cause))
+	guilty := w.edits.guilty(v.rule)
+	why := fmt.Sprintf("r%d rolled back: %s. To keep it: %s%s", guilty, v.bad, w.wayOut(v.cause), w.edits.others(guilty, w.inPlace))
 	set := *w.baseline.set.Plain()
 	set.Replaces, set.Desired = "", nil // those were the files of another edit
-	from := trigger{source: SourceAutoRollback, why: why, undoes: &undoing{w, v.text}}
+	from := trigger{source: SourceAutoRollback, why: why, undoes: &undoing{w, guilty, v.text}}
 	if w.hash != "" {
 		from.holds = &heldFiles{hash: w.hash, why: why}
 	}

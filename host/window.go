@@ -38,6 +38,7 @@ type window struct {
 	failures       *failures          // nil: no method is affected
 	turnedAway     bool               // callers are identified, or methods are found, in another way
 	undo           bool               // evidence undoes the edit
+	edits          edits              // at least one
 	operated       map[string]bool    // rules that differ because of overrides alone
 	hash           string             // of the edited files; empty if it was no edit of the files
 	inPlace        bool               // the edit was put in force in place of the files
