@@ -1,23 +1,17 @@
 package host
 
 import (
-	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
-	"sync"
-	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
-	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/client"
-	"github.com/easymicro/easymicro/wire/code"
 )
 
 // rules compiles the rules of a set and logs their transitions.
@@ -176,130 +170,4 @@ func (p *rules) logExpiry(e config.Expiry, over bool) {
 	// Tokens of one file are often issued, and expire, by the thousand.
 	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"rule", e.Rule}, {"file", e.Position.File}}}
 	p.sampler.Log(level, msg, kind, func() []slog.Attr { return attrs })
-}
-
-// maxTimer bounds a wait before the clock is read again: it may be set meanwhile.
-const maxTimer = time.Hour
-
-// expiries report when rules, tokens and certificates expire, and some days before. One timer waits for the next. Those that have passed
-// when a set is applied are among its warnings.
-type expiries struct {
-	report func(e config.Expiry, over bool)
-
-	mu     sync.Mutex
-	list   []config.Expiry // of the set in force, the soonest first
-	until  time.Time       // earlier ones are reported
-	timer  *time.Timer
-	closed bool
-}
-
-// follow waits for what expires in a set.
-func (x *expiries) follow(set *config.Set) {
-	x.advance(func() { x.list = set.Expiries() })
-}
-
-// advance reports what has come since the last time.
-func (x *expiries) advance(then func()) {
-	now := time.Now()
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	if x.closed {
-		return
-	}
-	for _, e := range x.list {
-		if came := func(t time.Time) bool { return t.After(x.until) && !t.After(now) }; came(e.At) {
-			x.report(e, true)
-		} else if came(e.SoonFrom()) {
-			x.report(e, false)
-		}
-	}
-	x.until = now
-	then()
-	x.arm(now)
-}
-
-func (x *expiries) arm(now time.Time) {
-	if x.timer != nil {
-		x.timer.Stop()
-	}
-	var next time.Time
-	for _, e := range x.list {
-		for _, at := range [...]time.Time{e.SoonFrom(), e.At} {
-			if at.After(now) && (next.IsZero() || at.Before(next)) {
-				next = at
-			}
-		}
-	}
-	if !next.IsZero() {
-		x.timer = time.AfterFunc(min(next.Sub(now), maxTimer), func() { x.advance(func() {}) })
-	}
-}
-
-func (x *expiries) close() {
-	x.mu.Lock()
-	defer x.mu.Unlock()
-	x.closed = true
-	if x.timer != nil {
-		x.timer.Stop()
-	}
-}
-
-// clientRules applies the client-side rules in force. It outlives generations.
-type clientRules struct {
-	*core
-	pool     *client.Pool // of upstreams, for the clients and the rules of all generations
-	recorder *recorder
-}
-
-var _ client.Guard = clientRules{}
-
-// Pool implements client.Guard.
-func (r clientRules) Pool() *client.Pool { return r.pool }
-
-// Do runs a call under the rules in force when it begins.
-func (r clientRules) Do(ctx context.Context, call client.OutgoingCall) (slot int, err error) {
-	g := r.current.Load()
-	if g == nil {
-		return 0, call.Attempt(ctx, 0, nil) // a handler that is being opened calls: no rule is in force yet
-	}
-	var within time.Time
-	if outer := registry.CallFrom(ctx); outer != nil {
-		within = outer.RuleDeadline
-	}
-	compared := g.window.Load().compareOut(ctx, call)
-	slot, would, err := g.policies.ClientRules().DoWithin(ctx, call, within)
-	compared.decidedOut(err)
-	for _, w := range would {
-		key := outgoingKey(call, w.Rule, w.Reason, w.Code)
-		r.recorder.recordShadow(g, key, w.Kind, telemetry.TraceID(ctx), &policies.Call{Caller: key.caller, Metadata: call})
-	}
-	if err != nil {
-		r.recordRefusal(ctx, g, call, err)
-	}
-	return slot, err
-}
-
-// recordRefusal records a call that a client-side rule refused, ended or declined to retry.
-func (r clientRules) recordRefusal(ctx context.Context, g *generation, call client.OutgoingCall, err error) {
-	e := code.From(err)
-	key := outgoingKey(call, e.Rule, e.Reason, e.Code)
-	var spent *policies.SpentError
-	switch {
-	case e.Own() && e.Rule != "":
-		g.window.Load().stopped(key.upstream, key.target, e)
-	case errors.As(err, &spent):
-		key.rule, key.reason = spent.Rule, reasonRetryBudget
-	default:
-		return
-	}
-	key.key = keyOf(g.policies, key.rule, key.reason, key.target, &policies.Call{Caller: key.caller, Metadata: call})
-	r.recorder.recordRefusal(g, key, "", telemetry.TraceID(ctx), e)
-}
-
-// outgoingKey returns the key of a refusal of a call to an upstream.
-func outgoingKey(call client.OutgoingCall, rule, reason string, c code.Code) refusalKey {
-	return refusalKey{
-		rule: rule, reason: reason, code: c, caller: cmp.Or(call.Caller(), policies.Anonymous), upstream: call.Upstream(),
-		target: policies.Target{Service: call.Service(), Method: call.Method()},
-	}
 }
