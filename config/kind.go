@@ -31,6 +31,7 @@ const (
 	everyRule                    // each rule that matches a call is evaluated
 	oneWins                      // only the most specific rule counts
 	timed                        // depends on the time that a call has
+	byNumber                     // refuses calls by their number
 	later                        // not supported yet
 )
 
@@ -44,9 +45,9 @@ var kinds = [...]struct {
 }{
 	{KindAccess, incoming | everyRule, 0, func(r *Rule) bool { return r.Access != nil }},
 	{KindShed, incoming | everyRule | later, 0, func(r *Rule) bool { return r.Shed != nil }},
-	{KindRateLimit, incoming | everyRule | timed, 2, func(r *Rule) bool { return r.RateLimit != nil }},
+	{KindRateLimit, incoming | everyRule | timed | byNumber, 2, func(r *Rule) bool { return r.RateLimit != nil }},
 	{KindCircuitBreaker, incoming | oneWins | timed, 6, func(r *Rule) bool { return r.CircuitBreaker != nil }},
-	{KindConcurrency, incoming | everyRule | timed, 3, func(r *Rule) bool { return r.Concurrency != nil }},
+	{KindConcurrency, incoming | everyRule | timed | byNumber, 3, func(r *Rule) bool { return r.Concurrency != nil }},
 	{KindTimeout, incoming | oneWins, 1, func(r *Rule) bool { return r.Timeout != nil }},
 	{KindRetry, oneWins | timed, 4, func(r *Rule) bool { return r.Retry != nil }},
 	{KindHedge, oneWins | timed, 5, func(r *Rule) bool { return r.Hedge != nil }},
@@ -73,6 +74,10 @@ func (k Kind) ClientOnly() bool { return !k.has(incoming) }
 
 // OneWins reports whether only the most specific rule of the kind counts for a call, instead of every rule that matches it.
 func (k Kind) OneWins() bool { return k.has(oneWins) }
+
+// ByNumber reports whether rules of the kind refuse calls by their number, so that two of them refuse different calls. An unknown kind
+// does not.
+func (k Kind) ByNumber() bool { return k.place() >= 0 && k.has(byNumber) }
 
 func (k Kind) timed() bool { return k.has(timed) }
 

@@ -6,7 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
@@ -50,13 +49,10 @@ func (c *comparison) ask(ctx context.Context, guard *policies.Guard) {
 		c.through = false
 		c.ticket.Cancel()
 	}
-	if e != nil && isLimit(kindOf[e.Reason]) {
+	if e != nil && kindOf[e.Reason].ByNumber() {
 		c.limited = cause{method: c.tally.method, rule: c.window.rules.Heir(e.Rule), kind: kindOf[e.Reason], reason: e.Reason}
 	}
 }
-
-// isLimit reports whether rules of a kind refuse calls by their number, so that two of them refuse different calls.
-func isLimit(k config.Kind) bool { return k == config.KindRateLimit || k == config.KindConcurrency }
 
 // decided compares the decision of the rules in force. waited is the rule for which the call has waited in vain.
 func (c *comparison) decided(e *code.Error, waited policies.Waited) {

@@ -8,7 +8,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// The kind behind a refusal is found by its reason, and isLimit knows those that refuse calls by their number.
+// The kind behind a refusal is found by its reason, and ByNumber knows those that refuse calls by their number.
 func TestTheReasonOfEachKindIsItsOwn(t *testing.T) {
 	const spent, never = reasonRetryBudget, ""
 	for _, kind := range config.Kinds() {
@@ -38,8 +38,8 @@ func TestTheReasonOfEachKindIsItsOwn(t *testing.T) {
 				t.Errorf("%s refuses for %q, which is the reason of %q", kind, reason, kindOf[reason])
 			}
 		}
-		if counts != isLimit(kind) {
-			t.Errorf("%s refuses calls by their number: %t, but isLimit returns %t", kind, counts, !counts)
+		if counts != kind.ByNumber() {
+			t.Errorf("%s refuses calls by their number: %t, but ByNumber returns %t", kind, counts, !counts)
 		}
 	}
 }

@@ -67,7 +67,7 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 		var kinds []config.Kind
 		for _, kind := range r.comparedKinds() {
 			// All rules of a kind take part if it has no state, or if one of them wins.
-			if all || !same[pair{r.name, kind}] || anew[kind] && kind != config.KindRateLimit && kind != config.KindConcurrency {
+			if all || !same[pair{r.name, kind}] || anew[kind] && !kind.ByNumber() {
 				kinds = append(kinds, kind)
 			}
 		}

@@ -118,7 +118,7 @@ func (r *run) refuse(pass []float64, i, cell int, rule *config.Rule, kind config
 	t.refused += n
 	t.by[cell] += n
 	o.refused += n
-	if kind == config.KindRateLimit || kind == config.KindConcurrency {
+	if kind.ByNumber() {
 		o.limited += n
 	}
 	if r.rules.Intends(rule.Name, kind, &r.rec.cells[cell].Calls) {
