@@ -29,7 +29,7 @@ func TestOverridesDoNotMakeASetGood(t *testing.T) {
 			return &Attempt{Number: n, Source: source, Result: ResultApplied, Hash: "a", Files: []config.File{{Path: "x.yaml", Hash: text}}}
 		}
 		d.add(revision(1, SourceFile), set, 10, true)
-		d.settled(1, set, "no evidence (0 of 100 calls)")
+		d.judged(1, set, "no evidence (0 of 100 calls)")
 		d.add(revision(2, admin.SourceOverride), set, 10, false)
 		time.Sleep(goodWithoutEvidenceAfter - time.Minute)
 		synctest.Wait()

@@ -230,7 +230,7 @@ func (r *rollbacks) follow(w *window) {
 					return r.undo(w, v)
 				}
 				if v.over {
-					r.settle(w, v)
+					r.end(w, v)
 				}
 				return nil
 			})
@@ -264,8 +264,8 @@ func (r *rollbacks) undo(w *window, v verdict) error {
 	return err
 }
 
-// settle ends a window.
-func (r *rollbacks) settle(w *window, v verdict) {
+// end ends a window, whose edit stays.
+func (r *rollbacks) end(w *window, v verdict) {
 	r.applying.Lock()
 	defer r.applying.Unlock()
 	if w.next.window.Load() != w || r.current.Load() != w.next {
@@ -275,7 +275,7 @@ func (r *rollbacks) settle(w *window, v verdict) {
 	r.amend(w.next.revision, func(about *Attempt) { about.Verdict = v.text })
 	w.next.window.Store(nil) // after the verdict, which a reader that finds no window looks for
 	if v.bad == "" {
-		r.state.settled(w.next.revision, w.next.set, v.text)
+		r.state.judged(w.next.revision, w.next.set, v.text)
 	} else {
 		r.log.Error("the edit would have been rolled back", "revision", w.next.revision, "why", v.bad)
 	}

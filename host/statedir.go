@@ -317,8 +317,8 @@ func (d *stateDir) amend(number int, change func(*Attempt)) {
 	}
 }
 
-// settled records the verdict on a revision that was observed. Without evidence it is good after an hour.
-func (d *stateDir) settled(number int, set *config.Set, verdict string) {
+// judged records the verdict on a revision that was observed. Without evidence it is good after an hour.
+func (d *stateDir) judged(number int, set *config.Set, verdict string) {
 	if d == nil {
 		return
 	}
