@@ -56,7 +56,7 @@ type Limits struct {
 	MaxMetadataPairs         int      `yaml:"maxMetadataPairs" default:"64" min:"8" max:"10000" doc:"Maximum number of metadata pairs of a call."`
 	FirstByteTimeout         Duration `yaml:"firstByteTimeout" default:"2m" min:"1ms" max:"1h" doc:"How long a new connection may be silent. rpcx clients connect before they send anything."`
 	IdleTimeout              Duration `yaml:"idleTimeout" default:"2m" min:"1ms" max:"24h" doc:"How long a connection without calls is kept."`
-	MaxConnectionAge         Duration `yaml:"maxConnectionAge" default:"0s" min:"0s" later:"true" doc:"How long a connection lives, ±10 %, closed when idle. 0s: unlimited."`
+	MaxConnectionAge         Duration `yaml:"maxConnectionAge" default:"0s" min:"0s" doc:"Age, ±10 %, at which a connection is drained: rpcx clients that understand the drain frame and clients of HTTP/2 are told, HTTP/1.1 responses have Connection: close, and the connection is closed once it is idle, never during a call. 0s: unlimited."`
 }
 
 // Auth configures how callers are identified.

@@ -64,7 +64,7 @@ type HostMemory struct {
 // Shutdown configures how a host drains.
 type Shutdown struct {
 	DrainDelay  *Duration `yaml:"drainDelay" min:"0s" max:"1h" doc:"How long the host keeps serving after it reports not ready, before it stops accepting connections. Default: 0s; 5s when it publishes itself or has a health listener."`
-	GracePeriod Duration  `yaml:"gracePeriod" default:"30s" min:"0s" max:"24h" doc:"How long calls in flight may take after the signal; includes drainDelay. 0s: they are cancelled at once."`
+	GracePeriod Duration  `yaml:"gracePeriod" default:"25s" min:"0s" max:"24h" doc:"How long calls in flight may take after the signal; includes drainDelay. Kubernetes kills after 30 s by default. 0s: they are cancelled at once."`
 }
 
 // State configures where a host keeps its state.

@@ -144,7 +144,7 @@ func TestManifestAcceptsAndRejects(t *testing.T) {
 		{`policies: {autoRollback: {window: 5s, maxNewFailures: 20%}}`, true},
 		{`policies: {autoRollback: on}`, false},
 		{`listeners: [{name: main, address: ":8972", limits: {maxConnectionAge: 0}}]`, true},
-		{`listeners: [{name: main, address: ":8972", limits: {maxConnectionAge: 1h}}]`, false},
+		{`listeners: [{name: main, address: ":8972", limits: {maxConnectionAge: 1h}}]`, true},
 		{`telemetry: {traces: {otlpEndpoint: "", sampleRatio: 0.05}}`, true},
 		{`telemetry: {traces: {otlpEndpoint: "http://collector:4318"}}`, true},
 		{`policies: {files: [p.d/*.yaml], watch: {debounce: 50ms}}`, true},

@@ -1,6 +1,9 @@
 package wire
 
-import "time"
+import (
+	"math/rand/v2"
+	"time"
+)
 
 // Limits limits what a peer can make this side hold or wait for. Zero fields mean the defaults.
 type Limits struct {
@@ -15,6 +18,7 @@ type Limits struct {
 	BodyTimeout      time.Duration // from the first wait within a frame to its end
 	IdleTimeout      time.Duration // without a new frame or a call in flight
 	WriteTimeout     time.Duration // without progress in writing
+	MaxConnectionAge time.Duration // ±10 %, from accept to the drain; 0 means none
 }
 
 const responseMetadataFactor = 8
@@ -35,6 +39,13 @@ func (l Limits) WithDefaults() Limits {
 	orDefault(&l.IdleTimeout, 2*time.Minute)
 	orDefault(&l.WriteTimeout, 10*time.Second)
 	return l
+}
+
+// ConnectionAge returns the age at which a new connection is drained, which differs by up to a tenth, so that connections that
+// began together do not end together; 0 means never.
+func (l Limits) ConnectionAge() time.Duration {
+	age := max(0, l.MaxConnectionAge)
+	return age - age/10 + rand.N(age/5+1) //nolint:gosec // no secret
 }
 
 func orDefault[T int | time.Duration](v *T, d T) {

@@ -8,12 +8,14 @@ import (
 // retireGrace bounds the time for the last calls of a connection after its peer has lost trust.
 const retireGrace = 30 * time.Second
 
-// retirement drains a connection when its peer loses trust, and closes it after retireGrace in any case.
+// retirement drains a connection when its peer loses trust, and closes it after retireGrace in any case. It also drains a
+// connection that is old.
 type retirement struct {
 	conn *serverConn
 
 	mu    sync.Mutex
 	timer *time.Timer // of begin, then of cut; may be nil
+	aging *time.Timer // may be nil
 	begun bool
 	over  bool // the connection has ended
 }
@@ -23,6 +25,13 @@ func (r *retirement) schedule(expiry time.Time) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	r.timer = time.AfterFunc(time.Until(expiry), r.begin)
+}
+
+// endAt has the connection drained at an age.
+func (r *retirement) endAt(age time.Duration) {
+	r.mu.Lock()
+	defer r.mu.Unlock()
+	r.aging = time.AfterFunc(age, r.conn.deadlines.drain)
 }
 
 func (r *retirement) begin() {
@@ -50,6 +59,9 @@ func (r *retirement) end() {
 	defer r.mu.Unlock()
 	r.over = true
 	r.stop()
+	if r.aging != nil {
+		r.aging.Stop()
+	}
 }
 
 // stop needs r.mu.

@@ -96,3 +96,43 @@ func TestPeersThatAreNoLongerTrustedAreDrained(t *testing.T) {
 		r.stop()
 	})
 }
+
+// A connection of its maximum age, ±10 %, is drained: its calls are answered however long they take, and then it is closed.
+func TestAnOldConnectionIsDrained(t *testing.T) {
+	const age = time.Hour
+	for _, lasts := range []time.Duration{0, 2 * age} {
+		synctest.Test(t, func(t *testing.T) {
+			r := newRigWith(t, wire.ServerOptions{Handler: wire.HandlerFunc(func(context.Context, *wire.Frame, *wire.Frame) error {
+				time.Sleep(lasts)
+				return nil
+			}), Limits: wire.Limits{IdleTimeout: 24 * time.Hour, MaxConnectionAge: age}})
+			begin, c := time.Now(), r.client(t, wire.ConnOptions{})
+			time.Sleep(age / 2)
+			if _, err := call(t.Context(), c, "Wait", ""); err != nil {
+				t.Errorf("a call of %v: %v", lasts, err)
+			}
+			<-c.Done()
+			earliest, latest := max(age-age/10, age/2+lasts), max(age+age/10, age/2+lasts)+time.Second
+			if after := time.Since(begin); after < earliest || after > latest {
+				t.Errorf("with a call of %v the connection has ended after %v", lasts, after)
+			}
+		})
+	}
+}
+
+// Connections that began together do not end together.
+func TestAgesOfConnectionsDiffer(t *testing.T) {
+	l, ages := wire.Limits{MaxConnectionAge: time.Hour}, map[time.Duration]bool{}
+	for range 100 {
+		age := l.ConnectionAge()
+		if ages[age] = true; age < 54*time.Minute || age > 66*time.Minute {
+			t.Errorf("%v", age)
+		}
+	}
+	if len(ages) < 90 {
+		t.Errorf("%d different ages of 100", len(ages))
+	}
+	if age := (wire.Limits{}).ConnectionAge(); age != 0 {
+		t.Errorf("without a limit: %v", age)
+	}
+}

@@ -195,6 +195,9 @@ func (s *Server) open(g *connGroup, c net.Conn) *serverConn {
 	if s.draining {
 		sc.deadlines.drain()
 	}
+	if age := s.limits.ConnectionAge(); age > 0 {
+		leaves.endAt(age)
+	}
 	if !s.trusts(c) {
 		leaves.begin()
 	} else if certificate := sc.calls.from.certificate; certificate != nil {

@@ -78,6 +78,7 @@ type connOptions struct {
 	loopback     bool // only this machine can connect to the listener
 	idleTimeout  time.Duration
 	writeTimeout time.Duration
+	maxAge       time.Duration // 0: none
 }
 
 // connOwner tracks its connections, and those of them that have changed their goroutine.

@@ -209,7 +209,7 @@ func TestTheIdleTimeoutIsLive(t *testing.T) {
 			}
 			first := ln.dial()
 			synctest.Wait()
-			s.SetIdleTimeout(5 * time.Minute)
+			s.SetTimeouts(5*time.Minute, 0)
 			if took := idle(first); took < time.Minute || took > time.Minute+3*time.Second {
 				t.Errorf("HTTP/%d: closed after %s, before the change", proto, took)
 			}

@@ -15,16 +15,24 @@ type retirement struct {
 
 func (r *retirement) begun() bool { return r.since.Load() != 0 }
 
-// advance begins or continues the retirement: it drains an HTTP/2 connection, closes another one if it is idle, and closes either
-// after retireGrace.
+// advance begins or continues the retirement: it ends the connection, and closes it after retireGrace.
 func (r *retirement) advance(c *conn, now time.Time) {
 	first := r.since.CompareAndSwap(0, now.UnixNano())
-	switch {
-	case !first && now.Sub(time.Unix(0, r.since.Load())) > retireGrace:
+	if !first && now.Sub(time.Unix(0, r.since.Load())) > retireGrace {
 		_ = c.Conn.Close()
-	case c.frames.Load() != nil:
+		return
+	}
+	r.end(c, now)
+}
+
+// isOld reports whether a connection has reached its maximum age.
+func (*retirement) isOld(c *conn) bool { return c.maxAge > 0 && time.Since(c.opened) >= c.maxAge }
+
+// end drains an HTTP/2 connection, and closes another one if it is idle.
+func (*retirement) end(c *conn, now time.Time) {
+	if c.frames.Load() != nil {
 		c.drain()
-	case c.idle.Load():
+	} else if c.idle.Load() {
 		c.reads.expire(c.Conn, now.Add(idleGrace))
 	}
 }

@@ -90,3 +90,50 @@ func TestAPeerThatIsNoLongerTrustedMeanwhileIsNotMissed(t *testing.T) {
 		t.Error("the connection stays")
 	}
 }
+
+// A connection of its maximum age, ±10 %, is closed once it has no request, which may take as long as it likes.
+func TestAnOldConnectionEndsOnceItIsIdle(t *testing.T) {
+	const age = time.Hour
+	for _, proto := range []int{1, 2} {
+		for _, lasts := range []time.Duration{0, 2 * age} {
+			synctest.Test(t, func(t *testing.T) {
+				b := &backend{hook: func(context.Context, *wire.Frame, *wire.Frame) error {
+					time.Sleep(lasts)
+					return nil
+				}}
+				g, err := New(Options{Handler: b, Resolve: b.resolve})
+				if err != nil {
+					t.Fatal(err)
+				}
+				ln, s := newPipes(), NewServer(ServerOptions{Handler: g, Limits: wire.Limits{IdleTimeout: 24 * time.Hour, MaxConnectionAge: age}})
+				var served sync.WaitGroup
+				served.Go(func() { _ = s.Serve(context.Background(), ln) })
+				begin, peer := time.Now(), &watchedConn{Conn: ln.dial(), closed: make(chan struct{})}
+				tr := overHTTP2(peer)
+				if proto == 1 {
+					tr.Protocols = nil
+				}
+				for _, method := range []string{"Mul", "Hook"} {
+					req, _ := http.NewRequestWithContext(t.Context(), http.MethodPost, "http://x/Arith/"+method, strings.NewReader("{}"))
+					res, err := tr.RoundTrip(req)
+					if err != nil {
+						t.Fatalf("HTTP/%d, a request of %s: %v", proto, lasts, err)
+					}
+					_, _ = io.Copy(io.Discard, res.Body)
+					_ = res.Body.Close()
+					if method == "Mul" {
+						time.Sleep(age / 2)
+					}
+				}
+				<-peer.closed
+				earliest := max(age-age/10, age/2+lasts)
+				latest := max(age+age/10, age/2+lasts) + 3*sweepEvery
+				if after := time.Since(begin); after < earliest || after > latest {
+					t.Errorf("HTTP/%d, a request of %s: the connection has ended after %s", proto, lasts, after)
+				}
+				_ = s.Close()
+				served.Wait()
+			})
+		}
+	}
+}

@@ -56,6 +56,7 @@ type Server struct {
 	trusts func(net.Conn) bool
 
 	idleTimeout atomic.Int64
+	maxAge      atomic.Int64
 	transfers   transfers
 
 	watch wire.Watch
@@ -86,7 +87,7 @@ func NewServer(o ServerOptions) *Server {
 	if o.Closed != nil {
 		s.closed = o.Closed
 	}
-	s.SetIdleTimeout(s.limits.IdleTimeout)
+	s.SetTimeouts(s.limits.IdleTimeout, s.limits.MaxConnectionAge)
 	protocols := new(http.Protocols)
 	protocols.SetHTTP1(true)
 	protocols.SetHTTP2(true)
@@ -111,8 +112,11 @@ func NewServer(o ServerOptions) *Server {
 	return s
 }
 
-// SetIdleTimeout sets the idle timeout of new connections.
-func (s *Server) SetIdleTimeout(d time.Duration) { s.idleTimeout.Store(int64(d)) }
+// SetTimeouts sets IdleTimeout and MaxConnectionAge of new connections.
+func (s *Server) SetTimeouts(idle, age time.Duration) {
+	s.idleTimeout.Store(int64(idle))
+	s.maxAge.Store(int64(age))
+}
 
 // Serve serves the connections of ln, which it closes, until Shutdown or Close; then it returns http.ErrServerClosed. The
 // end of ctx cancels the requests. Serve may be called only once.
@@ -180,7 +184,7 @@ func (s *Server) serve(w http.ResponseWriter, r *http.Request) {
 	c.requested.Store(true)
 	if r.ProtoMajor == 1 {
 		c.served++
-		if c.leaves.begun() {
+		if c.leaves.begun() || c.leaves.isOld(c) {
 			w.Header().Set("Connection", "close")
 		}
 	}
@@ -229,7 +233,7 @@ func (s *Server) sweepUntil(ctx context.Context) {
 
 func (s *Server) sweep(now time.Time) { s.transfers.sweep(now, s.budget, s.sweepConns(now)) }
 
-// sweepConns ends connections of peers that have lost trust and overdue ones of HTTP/2. It returns those of HTTP/2 whose peers
+// sweepConns ends connections of peers that have lost trust, old ones, and overdue ones of HTTP/2. It returns those of HTTP/2 whose peers
 // do not read their responses.
 func (s *Server) sweepConns(now time.Time) (silent map[*conn]bool) {
 	s.mu.Lock()
@@ -237,6 +241,8 @@ func (s *Server) sweepConns(now time.Time) (silent map[*conn]bool) {
 	for c := range s.conns {
 		if c.leaves.begun() || c.proof != nil && now.After(c.proof.NotAfter) {
 			c.leaves.advance(c, now)
+		} else if c.leaves.isOld(c) {
+			c.leaves.end(c, now)
 		}
 		f := c.frames.Load()
 		switch {
@@ -256,9 +262,10 @@ func (s *Server) sweepConns(now time.Time) (silent map[*conn]bool) {
 }
 
 func (s *Server) newConn(nc net.Conn, loopback bool) *conn {
+	age := wire.Limits{MaxConnectionAge: time.Duration(s.maxAge.Load())}.ConnectionAge()
 	c := newConn(nc, s.budget, connOptions{
 		owner: s, transfers: &s.transfers, watch: &s.watch, loopback: loopback,
-		idleTimeout: time.Duration(s.idleTimeout.Load()), writeTimeout: s.limits.WriteTimeout,
+		idleTimeout: time.Duration(s.idleTimeout.Load()), writeTimeout: s.limits.WriteTimeout, maxAge: age,
 	})
 	s.mu.Lock()
 	s.conns[c] = struct{}{}

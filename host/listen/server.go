@@ -80,6 +80,7 @@ func Limits(l config.Limits) wire.Limits {
 		MaxInFlight:          l.MaxInFlightPerConnection,
 		FirstByteTimeout:     l.FirstByteTimeout.Std(),
 		IdleTimeout:          l.IdleTimeout.Std(),
+		MaxConnectionAge:     l.MaxConnectionAge.Std(),
 	}
 }
 
@@ -92,7 +93,7 @@ func (s *server) adjust(cfg *config.Listener) {
 		s.rpcx.SetLimits(limits)
 	}
 	if s.http != nil {
-		s.http.SetIdleTimeout(limits.IdleTimeout)
+		s.http.SetTimeouts(limits.IdleTimeout, limits.MaxConnectionAge)
 	}
 }
 
