@@ -15,6 +15,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/handover"
 	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/host/outgoing"
@@ -33,6 +34,10 @@ type Options struct {
 	Heap     *machine.Heap         // follows host.memory when set, and is restored when the host ends
 	Source   Source                // nil: no reloads but by Apply
 	Version  string
+
+	// Predecessor is the process that hands over to this one; nil: none does. Run serves on its sockets, tells it when the host is
+	// ready, and publishes and writes to the state directory once it has stopped.
+	Predecessor *handover.Predecessor
 
 	// OnReady is called when the host serves, OnAttempt after every attempt to change what runs. Both may be nil and
 	// must not block for long.
@@ -59,6 +64,8 @@ type Host struct {
 	listeners *listen.Listeners
 	applier   *applier
 	reloads   *reloads
+
+	succession *succession
 }
 
 func (h *Host) planClusters(_ context.Context, prev, next *generation) (step, error) {
@@ -158,8 +165,8 @@ const lastMoment = 500 * time.Millisecond
 const noticeDelay = 5 * time.Second
 
 // Run listens, serves and follows the files until ctx ends, then drains: not ready, wait drainDelay, stop accepting,
-// finish calls up to gracePeriod, cancel the rest, close handlers in reverse order. It returns the error that kept it
-// from listening or ended it, or nil. A host runs once.
+// finish calls up to gracePeriod, cancel the rest, close handlers in reverse order. After HandOver it drains too, without
+// drainDelay. It returns the error that kept it from listening or ended it, or nil. A host runs once.
 func (h *Host) Run(ctx context.Context) error {
 	if err := h.listen(ctx); err != nil {
 		h.Close()
@@ -175,17 +182,26 @@ func (h *Host) Run(ctx context.Context) error {
 		h.onReady(h)
 	}
 	var err error
+	var next *handover.Successor
 	select {
 	case <-ctx.Done():
+	case next = <-h.succession.done:
 	case err = <-h.failed:
 		h.log.Error("host failed", "error", err)
 	}
 	begin := time.Now()
 	h.applier.stop()
 	stopWatching()
-	h.drain(begin)
+	h.drain(begin, next)
 	watched.Wait()
 	return err
+}
+
+// HandOver starts a program with the sockets of the host, which has to run the same host. Once it is ready and has lived for a
+// while, Run drains and returns; calls on open connections are finished, and new connections are accepted by the program. Until
+// then, and if there is an error, which is logged, the host serves on. It does not wait for the drain.
+func (h *Host) HandOver(ctx context.Context, program string) error {
+	return h.succession.handOver(ctx, program)
 }
 
 // listen binds every address and starts to serve.
@@ -201,20 +217,33 @@ func (h *Host) listen(ctx context.Context) error {
 	if err := h.listeners.Open(ctx, h.life, h.Set()); err != nil {
 		return err
 	}
-	h.clusters.Publish(h.life, &h.current.Load().out)
+	if h.succession.takeOver(ctx) && h.drains.drained.Load() == nil {
+		h.clusters.Publish(h.life, &h.current.Load().out)
+	}
+	h.succession.published()
 	return nil
 }
 
-// drain withdraws the host, finishes its calls and closes it.
-func (h *Host) drain(begin time.Time) {
+// drain withdraws the host, finishes its calls and closes it. next is the process that has taken over; nil: none has.
+func (h *Host) drain(begin time.Time, next *handover.Successor) {
 	delay, grace := h.drainDelay(), h.gracePeriod()
+	if next != nil {
+		delay = 0
+	}
 	until := begin.Add(grace)
 	h.log.Info("draining", "drain_delay", delay, "grace_period", grace, "in_flight", h.InFlight())
 	deadline, cancel := context.WithDeadline(h.life, until)
 	defer cancel()
-	_ = h.current.Load().out.Withdraw(h.life) // the error is logged already
-	_ = pause(deadline, delay)
-	h.listeners.Drain(deadline)
+	if next != nil {
+		var withdrawn sync.WaitGroup
+		withdrawn.Go(func() { h.succession.withdraw(deadline, next) })
+		h.listeners.DrainHandedOver(deadline)
+		withdrawn.Wait()
+	} else {
+		_ = h.current.Load().out.Withdraw(h.life) // the error is logged already
+		_ = pause(deadline, delay)
+		h.listeners.Drain(deadline)
+	}
 	abandoned := h.finish(deadline, until)
 	level := slog.LevelInfo
 	if abandoned > 0 {

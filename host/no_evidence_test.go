@@ -20,7 +20,7 @@ func TestOverridesDoNotMakeASetGood(t *testing.T) {
 			t.Fatal(err)
 		}
 		log := slog.New(slog.DiscardHandler)
-		d := &stateDir{store: store, writer: newStateWriter("state", log), log: log, history: new(history), goodAfter: goodAfter, ready: true}
+		d := &stateDir{store: store, writer: newStateWriter("state", log, true), log: log, history: new(history), goodAfter: goodAfter, ready: true}
 		defer d.close()
 		sum := sha256.Sum256(nil)
 		text := hex.EncodeToString(sum[:])

@@ -5,10 +5,12 @@ import (
 	"context"
 	"log/slog"
 	"net/http"
+	"os"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
+	"github.com/easymicro/easymicro/host/handover"
 	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -23,7 +25,7 @@ import (
 // not fit this binary.
 func Open(ctx context.Context, set *config.Set, o Options) (*Host, error) {
 	o.Logger = cmp.Or(o.Logger, slog.New(slog.DiscardHandler))
-	d, err := openStateDir(set, o.Source, o.Logger)
+	d, err := openStateDir(set, o.Source, o.Logger, o.Predecessor)
 	if err != nil {
 		return nil, err
 	}
@@ -109,7 +111,8 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.applier.rollbacks.gateway = func(g *generation) (*gateway.Gateway, error) { return gateways.newGateway(g, wire.Limits{}) }
 	h.listeners = listen.New(listen.Options{
 		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,
-		Calls: h.calls, Gateway: gateways.gateway, Failed: h.fail,
+		Passed: o.Predecessor.Take,
+		Calls:  h.calls, Gateway: gateways.gateway, Failed: h.fail,
 		Admin:  func() http.Handler { return c.current.Load().admin },
 		Health: func() http.Handler { return c.current.Load().health },
 	})
@@ -123,6 +126,10 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.clusters, h.upstreams, h.remotes = &outgoing.Clusters{Options: out}, &outgoing.Upstreams{Options: out}, &outgoing.Remotes{Options: out}
 	h.drains = &drains{applier: h.applier, publish: func(g *generation) { h.clusters.Publish(c.life, &g.out) }}
 	h.adminHost.drains = h.drains
+	h.succession = &succession{
+		applier: h.applier, listeners: h.listeners, drains: h.drains, before: o.Predecessor, pid: os.Getpid(), done: make(chan *handover.Successor, 1),
+	}
+	h.applier.rollbacks.hurry = h.succession.interrupt
 	h.services = &services{core: c, registry: h.applier.registry, methodsGone: h.applier.methodsGone}
 	h.rules = &rules{core: c, pool: pool}
 	h.rules.expiries.report = h.rules.logExpiry

@@ -29,6 +29,7 @@ type rollbacks struct {
 	held     atomic.Pointer[heldFiles]
 	source   Source
 	gateway  func(*generation) (*gateway.Gateway, error) // makes one, to ask where requests lead
+	hurry    func()                                      // ends what holds up edits
 }
 
 // heldFiles are files in place of which something else was put in force: they are not applied unless they change, or by force.
@@ -256,6 +257,7 @@ func (r *rollbacks) undo(w *window, v verdict) error {
 	if w.hash != "" {
 		from.holds = &heldFiles{hash: w.hash, why: why}
 	}
+	r.hurry()
 	_, err := r.apply(context.Background(), &set, from)
 	if err == nil || errors.Is(err, errSuperseded) || errors.Is(err, ErrDraining) {
 		return nil

@@ -29,10 +29,12 @@ const goodWithoutEvidenceAfter = time.Hour
 type stateDir struct {
 	store  *state.Store
 	writer *stateWriter
+	passed bool // by the process before, which writes until begin
 	reads  files.Gate
 	source Source
 	log    *slog.Logger
 	dir    string // as the manifest has it
+	owner  string // this process, for others
 	tried  map[string]bool
 	before []Attempt  // of previous processes, the oldest first
 	held   *heldFiles // the files in place of which a revision of theirs runs; nil: none
@@ -45,45 +47,6 @@ type stateDir struct {
 	ready     bool
 	closed    bool
 	untilGood *time.Timer // marks what runs as good
-}
-
-// openStateDir opens the state directory of a manifest, and counts the previous process if it died. It returns nil if the manifest
-// has none.
-func openStateDir(set *config.Set, source Source, log *slog.Logger) (*stateDir, error) {
-	s := set.Manifest.Host.State
-	if s == nil {
-		return nil, nil //nolint:nilnil // a nil stateDir keeps nothing
-	}
-	dir := set.Path(s.Dir)
-	store, err := state.Open(dir, fmt.Sprintf("process %d (host %s)", os.Getpid(), hostName(set)))
-	if err != nil {
-		return nil, stateProblem(set, err)
-	}
-	d := &stateDir{store: store, source: source, log: log, dir: s.Dir, tried: make(map[string]bool), goodAfter: goodAfter}
-	death, err := store.Boot.Settle(time.Now())
-	if err != nil {
-		_ = store.Close()
-		return nil, stateProblem(set, err)
-	}
-	d.writer = newStateWriter(s.Dir, log)
-	d.before = store.History(s.History)
-	for _, w := range store.Warnings() {
-		log.Warn("host.state: " + w)
-	}
-	if death != nil {
-		log.Warn("the last run of this host ended badly", "why", death.Why, "hash", death.Hash)
-	}
-	d.catchCrashes()
-	return d, nil
-}
-
-// stateProblem returns the problem of a directory that cannot be used.
-func stateProblem(set *config.Set, err error) error {
-	message := fmt.Sprintf("cannot be used: %v: choose a directory that this user may write to", err)
-	if used := new(state.InUseError); errors.As(err, &used) {
-		message = used.Error()
-	}
-	return set.ProblemAt("host.state.dir", message)
 }
 
 // catchCrashes has the runtime write its crash report to the state directory too.
@@ -387,7 +350,9 @@ func (d *stateDir) close() {
 	if closed {
 		return
 	}
-	_ = d.writer.do(d.store.Boot.End)
+	if d.writer.mayWrite() {
+		_ = d.writer.do(d.store.Boot.End)
+	}
 	_ = debug.SetCrashOutput(nil, debug.CrashOptions{})
 	if d.writer.close() {
 		_ = d.store.Close() // otherwise it is locked until the process ends

@@ -32,6 +32,7 @@ type stateWriter struct {
 	wait    time.Duration
 	writes  chan *stateWrite
 	behind  atomic.Bool   // a write is late: nobody waits for those after it
+	begun   chan struct{} // closed once it may write; nobody waits for writes before
 	quit    chan struct{} // closed to end it
 	ended   chan struct{} // closed once the last write is done
 
@@ -46,15 +47,37 @@ type stateWrite struct {
 	taken atomic.Bool // by the one that waits for it, or else by the writer
 }
 
-// newStateWriter returns a writer that ends with close.
-func newStateWriter(dir string, log *slog.Logger) *stateWriter {
-	w := &stateWriter{dir: dir, log: log, wait: stateWait, writes: make(chan *stateWrite, maxUnwritten), quit: make(chan struct{}), ended: make(chan struct{})}
+// newStateWriter returns a writer that ends with close. Unless it begins at once, it writes once begin was called.
+func newStateWriter(dir string, log *slog.Logger, begins bool) *stateWriter {
+	w := &stateWriter{
+		dir: dir, log: log, wait: stateWait, writes: make(chan *stateWrite, maxUnwritten),
+		begun: make(chan struct{}), quit: make(chan struct{}), ended: make(chan struct{}),
+	}
+	if begins {
+		w.begin()
+	}
 	go w.run()
 	return w
 }
 
+func (w *stateWriter) begin() { close(w.begun) }
+
+func (w *stateWriter) mayWrite() bool {
+	select {
+	case <-w.begun:
+		return true
+	default:
+		return false
+	}
+}
+
 func (w *stateWriter) run() {
 	defer close(w.ended)
+	select {
+	case <-w.begun:
+	case <-w.quit:
+		return
+	}
 	for {
 		select {
 		case next := <-w.writes:
@@ -94,6 +117,8 @@ func (w *stateWriter) do(f func() error) error {
 
 func (w *stateWriter) ask(f func() error) error {
 	s := &stateWrite{do: f, done: make(chan error, 1)}
+	waits := w.mayWrite()
+	s.taken.Store(!waits)
 	select {
 	case <-w.quit:
 		return nil
@@ -103,6 +128,9 @@ func (w *stateWriter) ask(f func() error) error {
 	case w.writes <- s:
 	default:
 		return errDropped
+	}
+	if !waits {
+		return nil
 	}
 	wait := w.wait
 	if w.behind.Load() {
@@ -126,7 +154,7 @@ func (w *stateWriter) ask(f func() error) error {
 // wroteLate follows a write that nobody waits for any more.
 func (w *stateWriter) wroteLate(err error) {
 	w.failed(err)
-	if err == nil && !w.behind.Load() {
+	if err == nil && !w.behind.Load() && w.warning() != nil {
 		w.forgive()
 		w.log.Info("host.state is written again", "dir", w.dir)
 	}

@@ -11,7 +11,7 @@ import (
 
 func TestWritesOfADiskThatHangsAreDoneInOrderOnceItAnswers(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newStateWriter("state", slog.New(slog.DiscardHandler))
+		w := newStateWriter("state", slog.New(slog.DiscardHandler), true)
 		var order []int
 		hangs := make(chan struct{})
 		failure := errors.New("no space")
@@ -62,7 +62,7 @@ func TestWritesOfADiskThatHangsAreDoneInOrderOnceItAnswers(t *testing.T) {
 
 func TestAWriterThatHangsDoesNotKeepTheHostFromEnding(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
-		w := newStateWriter("state", slog.New(slog.DiscardHandler))
+		w := newStateWriter("state", slog.New(slog.DiscardHandler), true)
 		hangs := make(chan struct{})
 		go func() {
 			_ = w.do(func() error {

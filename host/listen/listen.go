@@ -32,6 +32,10 @@ type Options struct {
 	Admin   func() http.Handler                // the same for the admin listener
 	Health  func() http.Handler                // the same for the health listener
 	Failed  func(err error)                    // called when a listener stops accepting by itself
+
+	// Passed returns a socket that another process has passed for a listener; it may be nil, and return nil for none. The
+	// network is tcp, unix or systemd.
+	Passed func(listener, network, address string) (net.Listener, error)
 }
 
 // Listeners are the open listeners of a host. All methods but Plan, Open and those of a Plan may be called concurrently.
@@ -91,7 +95,7 @@ func (l *Listeners) openAdmin(ctx context.Context, set *config.Set, e *encryptio
 	if address == "" {
 		return nil
 	}
-	s, err := bind(ctx, set, "admin.address", address)
+	s, err := binder{set, l.o.Passed}.bind(ctx, "admin.address", config.AdminListener, address)
 	if err != nil {
 		return err
 	}
@@ -104,8 +108,24 @@ func (l *Listeners) openAdmin(ctx context.Context, set *config.Set, e *encryptio
 func (l *Listeners) Drain(ctx context.Context) {
 	var draining sync.WaitGroup
 	for _, s := range *l.servers.Load() {
-		draining.Go(func() { s.drain(ctx, false) })
+		draining.Go(func() { s.drain(ctx, false, firstRequestWait) })
 	}
+	draining.Wait()
+}
+
+// handedOverWait is how long connections have for the beginning of a request once another process accepts: longer than usual,
+// since nothing waits for the end of this one.
+const handedOverWait = 2 * time.Second
+
+// DrainHandedOver does what Drain does once another process accepts on the sockets, and it stops the admin and health
+// listeners.
+func (l *Listeners) DrainHandedOver(ctx context.Context) {
+	var draining sync.WaitGroup
+	for _, s := range *l.servers.Load() {
+		draining.Go(func() { s.drain(ctx, false, handedOverWait) })
+	}
+	draining.Go(func() { l.admin.Load().stop(ctx) })
+	draining.Go(func() { l.health.Load().stop(ctx) })
 	draining.Wait()
 }
 
@@ -118,6 +138,20 @@ func (l *Listeners) Close(ctx context.Context) {
 
 // Wait waits until everything that was served has ended.
 func (l *Listeners) Wait() { l.serving.Wait() }
+
+// Sockets returns the open sockets, those of admin and health included.
+func (l *Listeners) Sockets() Sockets {
+	var list Sockets
+	for name, s := range *l.servers.Load() {
+		list = append(list, bound{name, s.config.Address, s.socket})
+	}
+	for name, a := range map[string]*adminServer{config.AdminListener: l.admin.Load(), config.HealthListener: l.health.Load()} {
+		if a != nil {
+			list = append(list, bound{name, a.address, a.socket})
+		}
+	}
+	return list
+}
 
 // Addr returns the address that a listener is bound to, or nil if it is not open.
 func (l *Listeners) Addr(listener string) net.Addr {
@@ -221,7 +255,7 @@ func (p *Plan) bind(ctx context.Context) error {
 		s := p.takeOver(current, cfg)
 		if s == nil {
 			var err error
-			if s, err = bind(ctx, p.set, fmt.Sprintf("listeners[%d].address", i), cfg.Address); err != nil {
+			if s, err = p.binder().bind(ctx, fmt.Sprintf("listeners[%d].address", i), cfg.Name, cfg.Address); err != nil {
 				return err
 			}
 			p.bound = append(p.bound, s)
@@ -236,6 +270,8 @@ func (p *Plan) bind(ctx context.Context) error {
 	}
 	return p.bindHealth(ctx)
 }
+
+func (p *Plan) binder() binder { return binder{p.set, p.of.o.Passed} }
 
 // takeOver returns the socket of a server that ends, for a new one with the same address: preferably that of the same
 // name, since several may have port 0.
@@ -262,7 +298,7 @@ func (p *Plan) bindHealth(ctx context.Context) error {
 		return nil
 	}
 	var err error
-	p.health, err = bind(ctx, p.set, "health.address", address)
+	p.health, err = p.binder().bind(ctx, "health.address", config.HealthListener, address)
 	return err
 }
 
@@ -333,7 +369,7 @@ func (p *Plan) Retire(life context.Context, _ <-chan struct{}) {
 		retiring.Go(func() {
 			ctx, cancel := context.WithTimeout(life, p.set.Manifest.Host.Shutdown.GracePeriod.Std())
 			defer cancel()
-			s.drain(ctx, p.kept[s.socket])
+			s.drain(ctx, p.kept[s.socket], firstRequestWait)
 			if p.of.Addr(s.config.Name) == nil {
 				p.of.o.Metrics.DropListener(s.config.Name)
 			}

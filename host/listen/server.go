@@ -176,22 +176,22 @@ func (s *server) fail(part string, err error) {
 }
 
 const (
-	// firstRequestWait is how long new connections have for the beginning of a request before they are closed.
+	// firstRequestWait is how long new connections usually have for the beginning of a request before they are closed.
 	firstRequestWait = 100 * time.Millisecond
 	// cutWait is how long cancelled calls have to return.
 	cutWait = 400 * time.Millisecond
 )
 
-// drain stops accepting and serves the requests in flight until ctx ends; then it closes the connections. keep leaves
-// the socket open for the next server of its address.
-func (s *server) drain(ctx context.Context, keep bool) {
+// drain stops accepting and serves the requests in flight until ctx ends; then it closes the connections. New connections have
+// until wait for the beginning of a request. keep leaves the socket open for the next server of its address.
+func (s *server) drain(ctx context.Context, keep bool, wait time.Duration) {
 	s.drains.Store(true)
 	s.lease.pause()
 	if !keep {
 		_ = s.socket.Close()
 	}
 	select {
-	case <-time.After(firstRequestWait):
+	case <-time.After(wait):
 	case <-ctx.Done():
 	}
 	var parts sync.WaitGroup

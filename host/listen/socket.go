@@ -19,17 +19,30 @@ type socket interface {
 	SetDeadline(t time.Time) error
 }
 
-// bind listens at an address; errors name its field in the manifest. Paths of unix sockets are relative to the set.
-func bind(ctx context.Context, set *config.Set, field string, address config.Address) (socket, error) {
-	network, rest, err := address.Split()
+// binder binds the addresses of a set.
+type binder struct {
+	set    *config.Set
+	passed func(listener, network, address string) (net.Listener, error) // as Options.Passed
+}
+
+// bind listens at an address of a listener, on the socket that was passed for it or else a new one. Errors name its field in the
+// manifest.
+func (b binder) bind(ctx context.Context, field, listener string, address config.Address) (socket, error) {
+	set := b.set
+	network, rest, err := split(set, address)
 	if err != nil {
 		return nil, set.ProblemAt(field, err.Error())
 	}
-	if network == "unix" {
-		rest = set.Path(rest)
-		removeStale(ctx, rest)
+	var ln net.Listener
+	if b.passed != nil {
+		ln, err = b.passed(listener, network, rest)
 	}
-	ln, err := (&net.ListenConfig{}).Listen(ctx, network, rest)
+	if ln == nil && err == nil {
+		if network == "unix" {
+			removeStale(ctx, rest)
+		}
+		ln, err = (&net.ListenConfig{}).Listen(ctx, network, rest)
+	}
 	if err != nil {
 		return nil, set.ProblemAt(field, "cannot listen: "+err.Error())
 	}
@@ -38,6 +51,15 @@ func bind(ctx context.Context, set *config.Set, field string, address config.Add
 		return nil, errors.Join(set.ProblemAt(field, "must be a TCP or unix address"), ln.Close())
 	}
 	return s, nil
+}
+
+// split returns the network and the address to listen at. Paths of unix sockets are relative to the set.
+func split(set *config.Set, a config.Address) (network, address string, err error) {
+	network, address, err = a.Split()
+	if network == "unix" {
+		address = set.Path(address)
+	}
+	return network, address, err
 }
 
 // removeStale removes the socket file of a process that has ended. If one still accepts there, bind fails.

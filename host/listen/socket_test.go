@@ -11,7 +11,7 @@ import (
 )
 
 func TestANewLeaseTakesOverWithoutLosingAConnection(t *testing.T) {
-	s, err := bind(t.Context(), &config.Set{Manifest: new(config.Manifest)}, "listeners[0].address", "127.0.0.1:0")
+	s, err := binder{set: &config.Set{Manifest: new(config.Manifest)}}.bind(t.Context(), "listeners[0].address", "main", "127.0.0.1:0")
 	if err != nil {
 		t.Fatal(err)
 	}

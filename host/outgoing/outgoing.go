@@ -109,6 +109,13 @@ func (c *Connections) Withdraw(life context.Context) error {
 	return errors.Join(errs...)
 }
 
+// AwaitRegistered waits until all published services are registered, or ctx ends.
+func (c *Connections) AwaitRegistered(ctx context.Context) {
+	for _, cluster := range c.clusters {
+		cluster.awaitRegistered(ctx)
+	}
+}
+
 // RegistrationUp reports whether all published services are registered.
 func (c *Connections) RegistrationUp() bool {
 	for _, cluster := range c.clusters {

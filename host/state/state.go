@@ -89,6 +89,28 @@ func Open(dir, owner string) (*Store, error) {
 	return s, nil
 }
 
+// Adopt reads a directory whose lock another process has passed to this one. Nothing may be added until that process no longer
+// writes, and Own was called.
+func Adopt(dir string, lock *os.File) *Store {
+	s := Read(dir)
+	s.lock = lock
+	return s
+}
+
+// Own describes this process to others, as Open does.
+func (s *Store) Own(owner string) error { return sign(s.lock, owner) }
+
+// Lock returns the locked file, to pass it to another process; nil if there is none.
+func (s *Store) Lock() *os.File { return s.lock }
+
+func sign(lock *os.File, owner string) error {
+	err := lock.Truncate(0)
+	if err == nil {
+		_, err = lock.WriteAt([]byte(owner+"\n"), 0)
+	}
+	return err
+}
+
 func lockDir(dir, owner string) (*os.File, error) {
 	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
@@ -100,9 +122,7 @@ func lockDir(dir, owner string) (*os.File, error) {
 		other, _ := os.ReadFile(f.Name())
 		err = &InUseError{Dir: dir, Owner: strings.TrimSpace(string(other))}
 	case err == nil:
-		if err = f.Truncate(0); err == nil {
-			_, err = f.WriteAt([]byte(owner+"\n"), 0)
-		}
+		err = sign(f, owner)
 	}
 	if err != nil {
 		_ = f.Close()

@@ -73,6 +73,17 @@ func report(p *printer, err error) int {
 	return v.ExitCode
 }
 
+// plainText returns an error with the problems that caused it, a line each.
+func plainText(err error) string {
+	var lines []string
+	if exit, ok := errors.AsType[*exitError](err); ok {
+		for _, p := range exit.problems.Errors() {
+			lines = append(lines, p.Text())
+		}
+	}
+	return strings.Join(append(lines, err.Error()), "\n")
+}
+
 // add copies the details of an error returned by a service or a host.
 func (v *errorView) add(err error) {
 	if called, ok := errors.AsType[*code.Error](err); ok && v.ExitCode == ExitAnswered {

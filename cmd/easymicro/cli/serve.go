@@ -15,6 +15,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/handover"
 	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/host/telemetry"
 )
@@ -28,7 +29,9 @@ func newServe(a *app) *cobra.Command {
 		Use:   "serve",
 		Short: "Run the host of a manifest",
 		Long: `serve runs the host of a manifest until SIGTERM or SIGINT, which drain it; a second signal ends it at once. Changed files are
-reloaded automatically; SIGHUP reloads them too.
+reloaded automatically; SIGHUP reloads them too. SIGUSR2 starts the program at the same path again, which may be a new version,
+and hands the listeners over to it: no connection is refused meanwhile. If the new process is not ready within 30 s, or ends
+within 2 s after that, this one serves on, and logs why.
 
 On a terminal, a screen on stdout shows what runs and the result of each edit; the log goes to stderr and, if both go to the
 same place, omits what the screen shows. Elsewhere there is only the log, so that a journal has each edit once; --screen on
@@ -81,6 +84,22 @@ func (h *hosting) addFlags(cmd *cobra.Command, defaults map[string]string, overM
 
 // serve runs a host until a signal ends it. Notes are logged first.
 func (h *hosting) serve(cmd *cobra.Command, from load.Options, notes ...string) error {
+	before, err := handover.Receive()
+	if err != nil {
+		return err
+	}
+	if err = h.run(cmd, from, before, notes); err != nil {
+		before.Failed(plainText(err))
+	}
+	return err
+}
+
+// run runs a host, which takes over from the process before if there is one.
+func (h *hosting) run(cmd *cobra.Command, from load.Options, before *handover.Predecessor, notes []string) error {
+	program, err := handover.Self()
+	if err != nil {
+		return err
+	}
 	shown, err := h.showsScreen(cmd)
 	if err != nil {
 		return err
@@ -115,7 +134,7 @@ func (h *hosting) serve(cmd *cobra.Command, from load.Options, notes ...string) 
 		log.Warn(note)
 	}
 	o := host.Options{
-		Registry: h.registry, Logger: log, Log: control, Heap: new(machine.Heap), Source: files, Version: version(),
+		Registry: h.registry, Logger: log, Log: control, Heap: new(machine.Heap), Source: files, Version: version(), Predecessor: before,
 		OnReady: func(h *host.Host) { screen.logged(h, log) },
 	}
 	if shown {
@@ -127,7 +146,7 @@ func (h *hosting) serve(cmd *cobra.Command, from load.Options, notes ...string) 
 	}
 	abandon := func() { log.Warn("ended at once by a second signal", "abandoned_calls", running.InFlight()) }
 	signals.atOnce.Store(&abandon)
-	stop := signals.reload(ctx, running)
+	stop := signals.follow(ctx, running, program)
 	defer stop()
 	if err := running.Run(ctx); err != nil {
 		return loadError(h.manifest, suggestFlags(err))

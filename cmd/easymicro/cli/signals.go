@@ -15,6 +15,7 @@ import (
 // signals handles the signals of a process that runs a host.
 type signals struct {
 	ending, hangup, pipe chan os.Signal
+	replace              chan os.Signal // requests for a hand-over, where there are such signals
 	done                 chan struct{}
 	waits                sync.WaitGroup
 	atOnce               atomic.Pointer[func()] // called before ending without a drain
@@ -25,7 +26,9 @@ type signals struct {
 func newSignals() *signals {
 	s := &signals{
 		ending: make(chan os.Signal, 1), hangup: make(chan os.Signal, 1), pipe: make(chan os.Signal, 1), done: make(chan struct{}),
+		replace: make(chan os.Signal, 1),
 	}
+	notifyReplace(s.replace)
 	signal.Notify(s.ending, os.Interrupt, syscall.SIGTERM)
 	signal.Notify(s.hangup, syscall.SIGHUP)
 	signal.Notify(s.pipe, syscall.SIGPIPE)
@@ -84,8 +87,8 @@ func exitBySignal(by os.Signal) int {
 	return ExitFailed
 }
 
-// reload reloads the files of the host at each SIGHUP, until stop is called.
-func (s *signals) reload(ctx context.Context, h *host.Host) (stop func()) {
+// follow reloads the files of the host at each SIGHUP and hands it over to a program at each SIGUSR2, until stop is called.
+func (s *signals) follow(ctx context.Context, h *host.Host, program string) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	wait.Go(func() {
@@ -93,6 +96,8 @@ func (s *signals) reload(ctx context.Context, h *host.Host) (stop func()) {
 			select {
 			case <-s.hangup:
 				_, _ = h.Reload(ctx, host.SourceSignal, "SIGHUP") // reported by the host
+			case <-s.replace:
+				wait.Go(func() { _ = h.HandOver(ctx, program) }) // the same
 			case <-ctx.Done():
 				return
 			}
@@ -109,6 +114,7 @@ func (s *signals) stop() {
 	signal.Stop(s.ending)
 	signal.Stop(s.hangup)
 	signal.Stop(s.pipe)
+	signal.Stop(s.replace)
 	close(s.done)
 	s.waits.Wait()
 }

@@ -1,0 +1,193 @@
+package host
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"sync/atomic"
+	"time"
+
+	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/handover"
+	"github.com/easymicro/easymicro/host/listen"
+)
+
+const (
+	readyWithin   = 30 * time.Second // for a new process to be ready
+	probation     = 2 * time.Second  // for which it must live after that
+	stopWithin    = 5 * time.Second  // for one that has failed to end by itself
+	readyAgain    = 50 * time.Millisecond
+	publishWithin = 10 * time.Second // for the new process, before the old one withdraws
+)
+
+// Errors of HandOver.
+var (
+	errInitProcess = errors.New("this process has PID 1, and its container ends with it: replace the container instead")
+	errHandingOver = errors.New("another process is being started already")
+	errNotInTime   = fmt.Errorf("the new process was not ready within %v", readyWithin)
+	errUndoing     = errors.New("an edit has to be rolled back first")
+)
+
+// succession replaces the process of a host by a new one, or takes over from one. Edits wait until it is decided which of the two
+// processes goes on; only a rollback does not wait.
+type succession struct {
+	*applier
+	listeners *listen.Listeners
+	drains    *drains
+	before    *handover.Predecessor // nil: this process has been started by none
+	pid       int
+
+	busy   atomic.Bool
+	cancel atomic.Pointer[context.CancelCauseFunc] // of the last hand-over; nil: there was none
+	done   chan *handover.Successor                // has the process that has taken over
+}
+
+// handOver starts a program and has it take over. The error, which is logged, says why this process goes on.
+func (s *succession) handOver(ctx context.Context, program string) error {
+	err := s.try(ctx, program)
+	switch {
+	case errors.Is(err, ErrDraining), err != nil && ctx.Err() != nil:
+		s.log.Info("not handed over: the host is draining")
+	case errors.Is(err, errInitProcess), errors.Is(err, errHandingOver):
+		s.log.Warn("hand-over refused", "why", err)
+	case err != nil:
+		s.log.Error("not handed over: this process serves on", "error", err)
+	}
+	return err
+}
+
+func (s *succession) try(ctx context.Context, program string) error {
+	if s.pid == 1 {
+		return errInitProcess
+	}
+	if !s.busy.CompareAndSwap(false, true) {
+		return errHandingOver
+	}
+	defer s.busy.Store(false)
+	ctx, cancel := context.WithCancelCause(ctx)
+	defer cancel(nil)
+	s.cancel.Store(&cancel)
+	stop := context.AfterFunc(s.applyCtx, func() { cancel(ErrDraining) })
+	defer stop()
+	next, err := s.start(ctx, program)
+	if err != nil && next != nil {
+		next.Stop(stopWithin)
+	}
+	return err
+}
+
+// start starts the new process and waits until it has taken over. If there is an error, it must be stopped.
+func (s *succession) start(ctx context.Context, program string) (*handover.Successor, error) {
+	s.applying.Lock()
+	defer s.applying.Unlock()
+	if s.draining.Load() {
+		return nil, ErrDraining
+	}
+	turn := writeTurn{s.state}
+	o := handover.Options{Program: program}
+	o.Lock, o.LockDir = turn.pause(s.first)
+	defer turn.resume(s.current.Load())
+	var err error
+	o.Sockets, err = s.listeners.Sockets().Share(s.current.Load().set)
+	defer func() {
+		for _, one := range o.Sockets {
+			_ = one.File.Close()
+		}
+	}()
+	if err == nil {
+		o.State, err = json.Marshal(s.drains.drained.Load())
+	}
+	if err != nil {
+		return nil, err
+	}
+	next, err := handover.Start(o)
+	if err != nil {
+		return nil, fmt.Errorf("%s cannot be started: %w", program, err)
+	}
+	s.log.Info("handing over to a new process", "program", program, "pid", next.PID())
+	if err := await(ctx, next); err != nil {
+		return next, err
+	}
+	s.listeners.Sockets().Own(false)
+	if err := next.Go(); err != nil {
+		s.listeners.Sockets().Own(true)
+		return next, err
+	}
+	turn.handOver()
+	s.draining.Store(true)
+	s.done <- next
+	return next, nil
+}
+
+// await waits until a new process is ready, and a while longer.
+func await(ctx context.Context, next *handover.Successor) error {
+	inTime, cancel := context.WithTimeoutCause(ctx, readyWithin, errNotInTime)
+	defer cancel()
+	err := next.Ready(inTime)
+	if errors.Is(err, errNotInTime) {
+		if last := next.LastLines(); last != "" {
+			err = fmt.Errorf("%w: %s", err, last)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	return next.Survives(ctx, probation)
+}
+
+// interrupt has this process go on if another one has not taken over yet.
+func (s *succession) interrupt() {
+	if cancel := s.cancel.Load(); cancel != nil {
+		(*cancel)(errUndoing)
+	}
+}
+
+// takeOver tells the process before that this one serves, and reports whether this one goes on alone; otherwise ctx has ended. The
+// caller holds s.applying.
+func (s *succession) takeOver(ctx context.Context) bool {
+	if s.before == nil {
+		return true
+	}
+	for !s.isReady(ctx) {
+		if pause(ctx, readyAgain) != nil {
+			return false
+		}
+	}
+	s.before.Ready()
+	if !s.before.Await(ctx) {
+		return false
+	}
+	var drained *admin.Drained
+	if json.Unmarshal(s.before.State, &drained) == nil {
+		s.drains.drained.Store(drained)
+	}
+	writeTurn{s.state}.begin()
+	s.listeners.Sockets().Own(true)
+	s.before.Close()
+	s.log.Info("took over from the process before", "pid", s.pid)
+	return true
+}
+
+func (s *succession) isReady(ctx context.Context) bool {
+	return errors.Join(s.current.Load().ready(ctx)...) == nil
+}
+
+// published tells the process before once discovery has this one.
+func (s *succession) published() {
+	if s.before == nil {
+		return
+	}
+	s.retiring.Go(func() {
+		s.current.Load().out.AwaitRegistered(s.life)
+		s.before.Published()
+	})
+}
+
+// withdraw withdraws this process from discovery once the new one is there. What that has published stays.
+func (s *succession) withdraw(ctx context.Context, next *handover.Successor) {
+	waiting, cancel := context.WithTimeout(ctx, publishWithin)
+	defer cancel()
+	next.Published(waiting)
+	_ = s.current.Load().out.Withdraw(s.life) // the error is logged already
+}
