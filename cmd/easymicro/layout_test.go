@@ -92,6 +92,7 @@ var layout = map[string]row{
 		others: []string{"go.etcd.io/etcd", "go.uber.org/zap", "google.golang.org/grpc"},
 	},
 	"host/machine":     {},
+	"host/handover":    {others: []string{"golang.org/x/sys"}},
 	"host/credentials": {ours: []string{"config", "config/files", "config/lint"}, tests: []string{"config/load"}},
 	"host/gateway":     {ours: []string{"wire", "wire/code"}},
 	"host/admin":       {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
@@ -99,7 +100,7 @@ var layout = map[string]row{
 	"host/forecast":    {ours: []string{"wire/code", "config", "policies", "host/admin", "host/traffic"}},
 	"host/listen": {
 		ours: []string{
-			"wire", "wire/mux", "wire/code", "config", "host/admin", "host/credentials", "host/gateway", "host/machine", "host/telemetry",
+			"wire", "wire/mux", "wire/code", "config", "host/admin", "host/credentials", "host/gateway", "host/handover", "host/machine", "host/telemetry",
 		},
 		others: []string{"github.com/pires/go-proxyproto"},
 	},
@@ -120,7 +121,7 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/lint", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "wire/wildcard", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/credentials", "host/forecast", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/traffic", "host/view",
+			"host/credentials", "host/forecast", "host/handover", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/traffic", "host/view",
 		},
 		others: []string{"golang.org/x/sync"},
 		tests: []string{
@@ -143,7 +144,7 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "config", "config/files", "config/lint", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/machine", "host/policytest",
+			"host/handover", "host/machine", "host/policytest",
 		},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/lmittmann/tint", "golang.org/x/term",

@@ -66,6 +66,7 @@ func startHandedOver(t *testing.T) *handedOver {
 	check(t, err)
 	cmd := exec.Command(h.program, "serve", "--listen", "127.0.0.1:0", "--admin-listen", "127.0.0.1:0", "--log-format", "json")
 	cmd.Dir, cmd.Stdout, cmd.Stderr = dir, w, w
+	cmd.Env = append(os.Environ(), "PATH="+dir+string(os.PathListSeparator)+os.Getenv("PATH")) // testscript strips the path of commands
 	check(t, cmd.Start())
 	_ = w.Close()
 	go func() {
@@ -248,7 +249,7 @@ func TestAFailedHandOverLosesNoCall(t *testing.T) {
 		{"ends without a word", "#!/bin/sh\nexit 0\n", "", `exit status 0\) without a word`},
 		{"hangs", "#!/bin/sh\necho waiting >&2\nexec sleep 1000\n", "", `not ready within 30s: waiting`},
 		{"is no program", "\x00\x01", "", `cannot be started`},
-		{"has a broken manifest", "", "services: [{name: Desk, handler: test.dsk}]", `test.desk`},
+		{"has a broken manifest", "", strings.Replace(toHandOver, "test.desk", "test.dsk", 1), `test.desk`},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
@@ -262,7 +263,7 @@ func TestAFailedHandOverLosesNoCall(t *testing.T) {
 			}
 			if tt.manifest != "" {
 				save(t, h.dir+"/easymicro.yaml", tt.manifest)
-				h.await(`"msg":"configuration rejected"`)
+				h.await(`"msg":"configuration rejected`)
 			}
 			check(t, syscall.Kill(h.pid, syscall.SIGUSR2))
 			if tt.name == "hangs" {
