@@ -12,8 +12,8 @@ import (
 // Address is tcp://host:port, unix://path, systemd:NAME, host:port or :port.
 type Address string
 
-// ErrAddressLater is returned for an address of a kind that is not supported yet.
-var ErrAddressLater = errors.New("systemd: addresses are not supported yet")
+// errListenOnly is returned by Split for an address that can only be listened on.
+var errListenOnly = errors.New("names a socket that systemd passes: it cannot be called, and the address depends on its .socket unit")
 
 const addressForms = "tcp://host:port, unix://path, host:port or :port"
 
@@ -22,13 +22,27 @@ func isPath(text string) bool {
 	return strings.HasPrefix(text, "/") || strings.HasPrefix(text, "./") || strings.HasPrefix(text, "../") || strings.HasSuffix(text, ".sock")
 }
 
+const systemdScheme = "systemd:"
+
+// Listen returns what Split does, or systemd and the name of the socket for an address that can only be listened on.
+func (a Address) Listen() (network, address string, err error) {
+	name, passed := strings.CutPrefix(string(a), systemdScheme)
+	switch {
+	case !passed:
+		return a.Split()
+	case name == "" || strings.ContainsAny(name, ":/ \t"):
+		return "", "", fmt.Errorf("%s is not systemd:NAME: NAME is FileDescriptorName= of the .socket unit, by default the name of the unit", clip(string(a)))
+	}
+	return "systemd", name, nil
+}
+
 // Split returns the arguments for net.Listen and net.Dial: tcp and host:port, or unix and a path, which is relative
 // to the manifest's directory unless it is absolute.
 func (a Address) Split() (network, address string, err error) {
 	s := string(a)
 	switch {
-	case strings.HasPrefix(s, "systemd:"):
-		return "", "", ErrAddressLater
+	case strings.HasPrefix(s, systemdScheme):
+		return "", "", fmt.Errorf("%s %w", clip(s), errListenOnly)
 	case strings.HasPrefix(s, "unix://"):
 		path := strings.TrimPrefix(s, "unix://")
 		if path == "" {
@@ -98,7 +112,7 @@ func (a Address) callable() (key, wrong string) {
 		err = dialable(address)
 	}
 	switch {
-	case errors.Is(err, ErrAddressLater):
+	case errors.Is(err, errListenOnly):
 		return "", string(a) + " is an address to listen on, not to call"
 	case err != nil:
 		return "", err.Error()

@@ -12,7 +12,7 @@ import (
 // Listener is an address where a host accepts calls.
 type Listener struct {
 	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique, and neither admin nor health."`
-	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port or :port."`
+	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port, :port, or systemd:NAME for a socket that systemd passes: NAME is FileDescriptorName= of its .socket unit."`
 	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" effect:"more" doc:"Protocols; the first byte of a connection selects one."`
 	TLS       *TLS     `yaml:"tls" reload:"live" doc:"TLS of the listener, version 1.2 or later. Default: none, and clients that use TLS are rejected. A change applies to new connections."`
 	Limits    Limits   `yaml:"limits" reload:"live" effect:"more" doc:"Limits for each peer. A change applies to new connections."`
@@ -169,7 +169,7 @@ type CORS struct {
 
 // Admin configures the listener for operators.
 type Admin struct {
-	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Address of the listener, or unix://path. Empty: off. An address beyond loopback needs tokenFile."`
+	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Address of the listener, unix://path or systemd:NAME. Empty: off. An address beyond loopback, or from systemd, needs tokenFile."`
 	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators; read again when it changes."`
 	TLS       *TLS    `yaml:"tls" reload:"live" doc:"TLS of the listener. A change applies to new connections."`
 	Console   bool    `yaml:"console" default:"false" reload:"live" later:"true" doc:"Serve the web console."`
@@ -178,7 +178,7 @@ type Admin struct {
 
 // Health configures the listener for kubelets and scrapers.
 type Health struct {
-	Address Address `yaml:"address" doc:"Address of the listener. Default: off."`
+	Address Address `yaml:"address" doc:"Address of the listener, unix://path or systemd:NAME. Default: off."`
 	TLS     *TLS    `yaml:"tls" reload:"live" doc:"TLS of the listener. A change applies to new connections."`
 }
 

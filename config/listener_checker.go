@@ -2,7 +2,6 @@ package config
 
 import (
 	"cmp"
-	"errors"
 	"fmt"
 	"maps"
 	"net"
@@ -85,16 +84,16 @@ func (c listenerChecker) locate(e *endpoint) bool {
 	if e.text == "" && !strings.HasPrefix(e.path, "listeners") {
 		return false // off
 	}
-	network, address, err := e.text.Split()
-	switch {
-	case errors.Is(err, ErrAddressLater):
-		c.manifest(lint.NotSupported, e.path, "not supported yet: %s", e.text)
-		return false
-	case err != nil:
+	network, address, err := e.text.Listen()
+	if err != nil {
 		c.manifest(lint.BadSetting, e.path, "%s", err)
 		return false
 	}
 	e.network = network
+	if network == "systemd" {
+		e.host = address
+		return true
+	}
 	if network == "unix" {
 		if e.host = filepath.Clean(address); !filepath.IsAbs(address) {
 			e.host = filepath.Join(c.dir, address)
@@ -161,7 +160,9 @@ func (c listenerChecker) operators() {
 	if m.Admin.Address == "" || m.Admin.TokenFile != "" || m.Admin.Address.Loopback() {
 		return
 	}
-	if _, _, err := m.Admin.Address.Split(); err == nil {
+	if network, _, err := m.Admin.Address.Listen(); err == nil && network == "systemd" {
+		c.manifest(lint.OpenAdmin, "admin.address", "%s may be reached from other machines: that needs admin.tokenFile", m.Admin.Address)
+	} else if err == nil {
 		c.manifest(lint.OpenAdmin, "admin.address", "%s can be reached from other machines: that needs admin.tokenFile", m.Admin.Address)
 	}
 }

@@ -187,7 +187,7 @@ func (m *Manifest) Override(path, text, source string) Problems {
 		message, suggestion = check(next, f)
 	}
 	if address, ok := next.Interface().(Address); ok && message == "" && address != "" {
-		if _, _, err := address.Split(); err != nil {
+		if _, _, err := address.Listen(); err != nil {
 			message = err.Error()
 		}
 	}

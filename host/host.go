@@ -20,6 +20,7 @@ import (
 	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/host/systemd"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire"
@@ -38,6 +39,8 @@ type Options struct {
 	// Predecessor is the process that hands over to this one; nil: none does. Run serves on its sockets, tells it when the host is
 	// ready, and publishes and writes to the state directory once it has stopped.
 	Predecessor *handover.Predecessor
+
+	Systemd *systemd.Manager // has the sockets of systemd:NAME, and is told of a hand-over; nil: there are none
 
 	// OnReady is called when the host serves, OnAttempt after every attempt to change what runs. Both may be nil and
 	// must not block for long.

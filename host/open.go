@@ -109,9 +109,12 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.applier.overrides = &overrides{commands: h.adminHost.commands}
 	gateways := &gateways{core: c, calls: h.calls, admin: h.adminHost, pprof: set.Manifest.Admin.PProf}
 	h.applier.rollbacks.gateway = func(g *generation) (*gateway.Gateway, error) { return gateways.newGateway(g, wire.Limits{}) }
+	h.succession = &succession{
+		applier: h.applier, before: o.Predecessor, systemd: o.Systemd, pid: os.Getpid(), done: make(chan *handover.Successor, 1),
+	}
 	h.listeners = listen.New(listen.Options{
 		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,
-		Passed: o.Predecessor.Take,
+		Passed: h.succession.passed,
 		Calls:  h.calls, Gateway: gateways.gateway, Failed: h.fail,
 		Admin:  func() http.Handler { return c.current.Load().admin },
 		Health: func() http.Handler { return c.current.Load().health },
@@ -126,9 +129,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.clusters, h.upstreams, h.remotes = &outgoing.Clusters{Options: out}, &outgoing.Upstreams{Options: out}, &outgoing.Remotes{Options: out}
 	h.drains = &drains{applier: h.applier, publish: func(g *generation) { h.clusters.Publish(c.life, &g.out) }}
 	h.adminHost.drains = h.drains
-	h.succession = &succession{
-		applier: h.applier, listeners: h.listeners, drains: h.drains, before: o.Predecessor, pid: os.Getpid(), done: make(chan *handover.Successor, 1),
-	}
+	h.succession.listeners, h.succession.drains = h.listeners, h.drains
 	h.applier.rollbacks.hurry = h.succession.interrupt
 	h.services = &services{core: c, registry: h.applier.registry, methodsGone: h.applier.methodsGone}
 	h.rules = &rules{core: c, pool: pool}

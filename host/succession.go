@@ -5,12 +5,15 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"net"
+	"slices"
 	"sync/atomic"
 	"time"
 
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/handover"
 	"github.com/easymicro/easymicro/host/listen"
+	"github.com/easymicro/easymicro/host/systemd"
 )
 
 const (
@@ -36,6 +39,7 @@ type succession struct {
 	listeners *listen.Listeners
 	drains    *drains
 	before    *handover.Predecessor // nil: this process has been started by none
+	systemd   *systemd.Manager      // nil: none
 	pid       int
 
 	busy   atomic.Bool
@@ -88,13 +92,13 @@ func (s *succession) start(ctx context.Context, program string) (*handover.Succe
 	o := handover.Options{Program: program}
 	o.Lock, o.LockDir = turn.pause(s.first)
 	defer turn.resume(s.current.Load())
-	var err error
-	o.Sockets, err = s.listeners.Sockets().Share(s.current.Load().set)
+	shared, err := s.listeners.Sockets().Share(s.current.Load().set)
 	defer func() {
-		for _, one := range o.Sockets {
+		for _, one := range shared {
 			_ = one.File.Close()
 		}
 	}()
+	o.Sockets = append(slices.Clip(shared), s.ofSystemd()...)
 	if err == nil {
 		o.State, err = json.Marshal(s.drains.drained.Load())
 	}
@@ -109,15 +113,44 @@ func (s *succession) start(ctx context.Context, program string) (*handover.Succe
 	if err := await(ctx, next); err != nil {
 		return next, err
 	}
-	s.listeners.Sockets().Own(false)
+	s.goesOn(next.PID())
 	if err := next.Go(); err != nil {
-		s.listeners.Sockets().Own(true)
+		s.goesOn(s.pid)
 		return next, err
 	}
 	turn.handOver()
 	s.draining.Store(true)
 	s.done <- next
 	return next, nil
+}
+
+// goesOn settles which process removes the files of unix sockets, and is the main one for systemd.
+func (s *succession) goesOn(pid int) {
+	s.listeners.Sockets().Own(pid == s.pid)
+	if s.systemd != nil {
+		s.systemd.HandOver(pid)
+	}
+}
+
+// ofSystemd returns the sockets that systemd has passed, used or not.
+func (s *succession) ofSystemd() (list []handover.Socket) {
+	if s.systemd == nil {
+		return nil
+	}
+	for name, files := range s.systemd.Files() {
+		for _, f := range files {
+			list = append(list, handover.Socket{Network: "systemd", Address: name, File: f})
+		}
+	}
+	return list
+}
+
+// passed returns the socket that the process before, or systemd, has passed for a listener; nil: none has.
+func (s *succession) passed(listener, network, address string) (net.Listener, error) {
+	if network == "systemd" && s.systemd != nil {
+		return s.systemd.Listen(address)
+	}
+	return s.before.Take(listener, network, address)
 }
 
 // await waits until a new process is ready, and a while longer.

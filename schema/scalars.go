@@ -61,7 +61,7 @@ var definitions = map[string]func() *jsonschema.Schema{
 		return s
 	},
 	"address": func() *jsonschema.Schema {
-		s := text(`^((tcp://)?[^/]*:[0-9]+|unix://.+)?$`, `an address, such as "127.0.0.1:8972" or unix:///run/easymicro.sock`)
+		s := text(`^((tcp://)?[^/]*:[0-9]+|unix://.+|systemd:[^:/ ]+)?$`, `an address, such as "127.0.0.1:8972" or unix:///run/easymicro.sock`)
 		s.Examples = []any{"127.0.0.1:8972", "tcp://0.0.0.0:8972", "unix:///run/easymicro.sock"}
 		return s
 	},

@@ -93,6 +93,7 @@ var layout = map[string]row{
 	},
 	"host/machine":     {},
 	"host/handover":    {others: []string{"golang.org/x/sys"}},
+	"host/systemd":     {others: []string{"github.com/coreos/go-systemd/v22"}},
 	"host/credentials": {ours: []string{"config", "config/files", "config/lint"}, tests: []string{"config/load"}},
 	"host/gateway":     {ours: []string{"wire", "wire/code"}},
 	"host/admin":       {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
@@ -121,7 +122,8 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/lint", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "wire/wildcard", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/credentials", "host/forecast", "host/handover", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/traffic", "host/view",
+			"host/credentials", "host/forecast", "host/handover", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/systemd",
+			"host/traffic", "host/view",
 		},
 		others: []string{"golang.org/x/sync"},
 		tests: []string{
@@ -144,7 +146,7 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "config", "config/files", "config/lint", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "host", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/handover", "host/machine", "host/policytest",
+			"host/handover", "host/machine", "host/policytest", "host/systemd",
 		},
 		others: []string{
 			"github.com/spf13/cobra", "github.com/spf13/pflag", "github.com/lmittmann/tint", "golang.org/x/term",

@@ -93,7 +93,7 @@ func TestAddressesThatCannotBeCalledAreRefused(t *testing.T) {
 		"billing:0":        "port 0",
 		"billing:99999":    "65535",
 		"http://billing:1": "unsupported scheme http://",
-		"systemd:main":     "not supported yet",
+		"systemd:main":     "cannot be called",
 		"/run/x.sock":      "did you mean unix:///run/x.sock?",
 		"a:1":              "twice",
 	} {

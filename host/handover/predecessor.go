@@ -9,6 +9,7 @@ import (
 	"net"
 	"os"
 	"runtime/debug"
+	"slices"
 	"strings"
 	"sync"
 )
@@ -96,6 +97,22 @@ func (p *Predecessor) Take(listener, network, address string) (net.Listener, err
 	p.sockets = append(p.sockets[:at:at], p.sockets[at+1:]...)
 	defer file.Close()
 	return net.FileListener(file)
+}
+
+// Claim returns the sockets of a network that nobody has taken, which are then the caller's.
+func (p *Predecessor) Claim(network string) (list []Socket) {
+	if p == nil {
+		return nil
+	}
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	p.sockets = slices.DeleteFunc(p.sockets, func(s Socket) bool {
+		if s.Network == network {
+			list = append(list, s)
+		}
+		return s.Network == network
+	})
+	return list
 }
 
 // Lock returns the passed lock of a directory, and nil if none was passed.

@@ -37,6 +37,9 @@ func (b binder) bind(ctx context.Context, field, listener string, address config
 	if b.passed != nil {
 		ln, err = b.passed(listener, network, rest)
 	}
+	if ln == nil && err == nil && network == "systemd" {
+		err = errors.New("systemd has passed no socket")
+	}
 	if ln == nil && err == nil {
 		if network == "unix" {
 			removeStale(ctx, rest)
@@ -55,7 +58,7 @@ func (b binder) bind(ctx context.Context, field, listener string, address config
 
 // split returns the network and the address to listen at. Paths of unix sockets are relative to the set.
 func split(set *config.Set, a config.Address) (network, address string, err error) {
-	network, address, err = a.Split()
+	network, address, err = a.Listen()
 	if network == "unix" {
 		address = set.Path(address)
 	}

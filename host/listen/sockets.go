@@ -20,11 +20,14 @@ type bound struct {
 // Sockets are open sockets.
 type Sockets []bound
 
-// Share returns the sockets for another process, which can accept on them beside this one. The caller closes their files.
+// Share returns the sockets for another process, which can accept on them beside this one, but not those of systemd. The caller
+// closes their files.
 func (all Sockets) Share(set *config.Set) (list []handover.Socket, err error) {
 	for _, b := range all {
 		s := handover.Socket{Listener: b.listener}
-		if s.Network, s.Address, err = split(set, b.address); err == nil {
+		if s.Network, s.Address, err = split(set, b.address); s.Network == "systemd" {
+			continue
+		} else if err == nil {
 			s.File, err = fileOf(b.socket)
 		}
 		if err != nil {
@@ -47,7 +50,7 @@ func fileOf(s socket) (*os.File, error) {
 func (all Sockets) Own(own bool) {
 	for _, b := range all {
 		if u, ok := b.socket.(*net.UnixListener); ok {
-			network, _, _ := b.address.Split()
+			network, _, _ := b.address.Listen()
 			u.SetUnlinkOnClose(own && network == "unix")
 		}
 	}

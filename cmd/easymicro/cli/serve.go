@@ -17,6 +17,7 @@ import (
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/handover"
 	"github.com/easymicro/easymicro/host/machine"
+	"github.com/easymicro/easymicro/host/systemd"
 	"github.com/easymicro/easymicro/host/telemetry"
 )
 
@@ -88,14 +89,18 @@ func (h *hosting) serve(cmd *cobra.Command, from load.Options, notes ...string) 
 	if err != nil {
 		return err
 	}
-	if err = h.run(cmd, from, before, notes); err != nil {
+	manager := systemd.New()
+	for _, s := range before.Claim("systemd") {
+		manager.Add(s.Address, s.File)
+	}
+	if err = h.run(cmd, from, host.Options{Predecessor: before, Systemd: manager}, notes); err != nil {
 		before.Failed(plainText(err))
 	}
 	return err
 }
 
-// run runs a host, which takes over from the process before if there is one.
-func (h *hosting) run(cmd *cobra.Command, from load.Options, before *handover.Predecessor, notes []string) error {
+// run runs a host with the options, which it completes.
+func (h *hosting) run(cmd *cobra.Command, from load.Options, o host.Options, notes []string) error {
 	program, err := handover.Self()
 	if err != nil {
 		return err
@@ -133,12 +138,16 @@ func (h *hosting) run(cmd *cobra.Command, from load.Options, before *handover.Pr
 	for _, note := range notes {
 		log.Warn(note)
 	}
-	o := host.Options{
-		Registry: h.registry, Logger: log, Log: control, Heap: new(machine.Heap), Source: files, Version: version(), Predecessor: before,
-		OnReady: func(h *host.Host) { screen.logged(h, log) },
-	}
+	o.Registry, o.Logger, o.Log, o.Heap, o.Source, o.Version = h.registry, log, control, new(machine.Heap), files, version()
+	show := func(h *host.Host) { screen.logged(h, log) }
 	if shown {
-		o.OnReady, o.OnAttempt = screen.ready, screen.revision
+		show, o.OnAttempt = screen.ready, screen.revision
+	}
+	stopManager := o.Systemd.Follow(ctx, log)
+	defer stopManager()
+	o.OnReady = func(h *host.Host) {
+		show(h)
+		o.Systemd.Ready()
 	}
 	running, err := host.Open(ctx, set, o)
 	if err != nil {
@@ -146,7 +155,7 @@ func (h *hosting) run(cmd *cobra.Command, from load.Options, before *handover.Pr
 	}
 	abandon := func() { log.Warn("ended at once by a second signal", "abandoned_calls", running.InFlight()) }
 	signals.atOnce.Store(&abandon)
-	stop := signals.follow(ctx, running, program)
+	stop := signals.follow(ctx, running, o.Systemd, program)
 	defer stop()
 	if err := running.Run(ctx); err != nil {
 		return loadError(h.manifest, suggestFlags(err))

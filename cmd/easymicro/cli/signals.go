@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/systemd"
 )
 
 // signals handles the signals of a process that runs a host.
@@ -88,14 +89,16 @@ func exitBySignal(by os.Signal) int {
 }
 
 // follow reloads the files of the host at each SIGHUP and hands it over to a program at each SIGUSR2, until stop is called.
-func (s *signals) follow(ctx context.Context, h *host.Host, program string) (stop func()) {
+func (s *signals) follow(ctx context.Context, h *host.Host, manager *systemd.Manager, program string) (stop func()) {
 	ctx, cancel := context.WithCancel(ctx)
 	var wait sync.WaitGroup
 	wait.Go(func() {
 		for {
 			select {
 			case <-s.hangup:
+				manager.Reloading()
 				_, _ = h.Reload(ctx, host.SourceSignal, "SIGHUP") // reported by the host
+				manager.Ready()
 			case <-s.replace:
 				wait.Go(func() { _ = h.HandOver(ctx, program) }) // the same
 			case <-ctx.Done():
