@@ -21,15 +21,16 @@ import (
 
 // Set is a manifest with everything that belongs to it, loaded, checked and applied as a unit. It is immutable.
 type Set struct {
-	Manifest *Manifest
-	Rules    []Rule // those of the manifest first, then those of the files in name order
-	Tokens   []Token
-	Files    []File // everything that was read, in name order
-	Hash     string // of paths and contents
-	Contents Contents
-	Dir      string                           // the manifest's directory, the base of relative paths
-	Env      func(name string) (string, bool) // looks up ${VAR} in files read later; nil is the environment
-	Warnings Problems
+	Manifest  *Manifest
+	Rules     []Rule // those of the manifest first, then those of the files in name order
+	Tokens    []Token
+	Operators []AdminToken // of admin.tokens.file
+	Files     []File       // everything that was read, in name order
+	Hash      string       // of paths and contents
+	Contents  Contents
+	Dir       string                           // the manifest's directory, the base of relative paths
+	Env       func(name string) (string, bool) // looks up ${VAR} in files read later; nil is the environment
+	Warnings  Problems
 
 	Texts map[string][]byte // contents of Files by hash; nil if the set was not loaded from files
 
@@ -53,7 +54,7 @@ type File struct {
 // Validate finds every problem that shows without the registry: duplicate names, dangling references, and fields
 // that contradict or need each other.
 func (s *Set) Validate() Problems {
-	return validate(&report{m: s.Manifest, dir: s.Dir, rules: s.Rules, tokens: s.Tokens, texts: s.TextsByPath(), now: time.Now()})
+	return validate(&report{m: s.Manifest, dir: s.Dir, rules: s.Rules, tokens: s.Tokens, operators: s.Operators, texts: s.TextsByPath(), now: time.Now()})
 }
 
 // Check adds the problems that Validate finds to the known ones and returns all of them. If none is an error, the
@@ -170,9 +171,9 @@ func (s *Set) Expiries() []Expiry {
 			list = append(list, r.expiry())
 		}
 	}
-	for i := range s.Tokens {
-		if t := &s.Tokens[i]; !t.Expires.IsZero() {
-			list = append(list, t.expiry())
+	for _, t := range append(entries(s.Tokens), entries(s.Operators)...) {
+		if !t.expiry.At.IsZero() {
+			list = append(list, t.expiry)
 		}
 	}
 	list = append(list, s.certificateExpiries()...)

@@ -24,7 +24,7 @@ func testEnv(name string) (string, bool) {
 	return value, ok
 }
 
-// decodeAny decodes by the name of the file: policies (the default), manifest-…, tokens-… or policytest-….
+// decodeAny decodes by the name of the file: policies (the default), manifest-…, tokens-…, admintokens-… or policytest-….
 func decodeAny(t *testing.T, path string) config.Problems {
 	t.Helper()
 	data, err := os.ReadFile(path)
@@ -52,6 +52,8 @@ func decodeSet(name string, data []byte) (*config.Set, config.Problems) {
 		set.Manifest, _ = config.DecodeManifest("around.yaml", []byte(around), nil)
 	}
 	switch {
+	case strings.HasPrefix(name, "admintokens-"):
+		set.Operators, problems = config.DecodeAdminTokens(name, data, testEnv)
 	case strings.HasPrefix(name, "tokens-"):
 		set.Tokens, problems = config.DecodeTokens(name, data, testEnv)
 	case !strings.HasPrefix(name, "manifest-"):

@@ -37,6 +37,18 @@ func DecodeTokens(file string, data []byte, env func(string) (string, bool)) ([]
 	return tokens, d.problems.Sort()
 }
 
+// DecodeAdminTokens decodes a file of admin tokens. A list without tokens is an error, since nobody could use the admin API.
+func DecodeAdminTokens(file string, data []byte, env func(string) (string, bool)) ([]AdminToken, Problems) {
+	const empty = "has no tokens: to have none, remove admin.tokens from the manifest"
+	var tokens []AdminToken
+	d := newDecoder(file, env)
+	d.file(data, reflect.ValueOf(&tokens).Elem(), fileKind{empty: empty, other: notAdminTokens})
+	if len(tokens) == 0 && d.problems.Err() == nil {
+		d.problems = append(d.problems, Position{File: file, Line: 1, Column: 1}.Problem("", empty).Coded(lint.Empty))
+	}
+	return tokens, d.problems.Sort()
+}
+
 // DecodeEndpoints decodes an endpoints file. A file without content, or with empty documents only, is an error: it
 // is probably an accident.
 func DecodeEndpoints(file string, data []byte, env func(string) (string, bool)) ([]Endpoint, Problems) {
@@ -98,6 +110,7 @@ type Outline struct {
 	Keys  []string // keys of a mapping in file order, without extensions
 	List  bool     // the file is a list
 	Rules bool     // the list is one of rules, which belongs under the key rules
+	Admin bool     // the list is one of admin tokens
 	Blank bool     // the file has only empty documents
 }
 
@@ -109,7 +122,7 @@ func OutlineOf(data []byte) Outline {
 	}
 	o := Outline{List: root.Kind == yaml.SequenceNode}
 	if root.Kind != yaml.MappingNode {
-		o.Rules = isListOfRules(root)
+		o.Rules, o.Admin = isListOfRules(root), isListOfAdminTokens(root)
 		return o
 	}
 	for i := 0; i+1 < len(root.Content); i += 2 {
@@ -128,6 +141,8 @@ func notRules(root *yaml.Node) string {
 		return object
 	case isListOfRules(root):
 		return "must be a mapping with the key rules, not a list: write rules: above it"
+	case isListOfAdminTokens(root):
+		return "is a list of admin tokens, which belongs under admin.tokens.file; a policy file is a mapping with the key rules"
 	case isListWith(root, "sha256"):
 		return "is a list of tokens, which belongs under auth.tokens.file; a policy file is a mapping with the key rules"
 	case root.Kind == yaml.MappingNode && hasKey(root, "services") && !hasKey(root, "rules"):
@@ -146,8 +161,18 @@ func notTokens(root *yaml.Node) string {
 		return "is a list of rules: write rules: above it, and name the file under policies.files; a file of tokens is a list of {caller, sha256}"
 	case root.Kind == yaml.MappingNode && hasKey(root, "rules"):
 		return "is a policy file, which belongs under policies.files; a file of tokens is a list of {caller, sha256}"
+	case isListOfAdminTokens(root):
+		return "is a list of admin tokens, which belongs under admin.tokens.file; a file of tokens is a list of {caller, sha256}"
 	}
 	return ""
+}
+
+// notAdminTokens is notRules for files of admin tokens.
+func notAdminTokens(root *yaml.Node) string {
+	if isListWith(root, "caller") {
+		return "is a list of tokens of callers, which belongs under auth.tokens.file; a file of admin tokens is a list of {name, sha256, role}"
+	}
+	return kubernetesObject(root)
 }
 
 // notPolicyTest returns a message about a document that is not a file of policy tests, or "".
@@ -169,6 +194,11 @@ func notPolicyTest(root *yaml.Node) string {
 // isListOfRules reports whether the first element of a list looks like a rule.
 func isListOfRules(root *yaml.Node) bool {
 	return isListWith(root, "match") && !isListWith(root, "sha256")
+}
+
+// isListOfAdminTokens reports whether the first element of a list looks like an admin token.
+func isListOfAdminTokens(root *yaml.Node) bool {
+	return isListWith(root, "sha256") && (isListWith(root, "role") || isListWith(root, "name"))
 }
 
 // isListWith reports whether root is a list whose first element has a key.

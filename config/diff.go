@@ -18,7 +18,8 @@ func Diff(old, next *Set) Changes {
 		d.manifest()
 	}
 	d.rules(old.Rules, next.Rules)
-	d.tokens(old.Tokens, next.Tokens)
+	d.tokens("tokens", Wider, entries(old.Tokens), entries(next.Tokens))
+	d.tokens("admin tokens", Neutral, entries(old.Operators), entries(next.Operators))
 	if both {
 		d.contents(old.Contents, next.Contents)
 	}
@@ -220,27 +221,37 @@ func ruleText(r *Rule) string {
 	return strings.Join(kinds, ", ")
 }
 
-// tokens compares tokens by caller and hash; hashes are never shown.
-func (d *setDiffer) tokens(old, next []Token) {
-	key := func(t Token) string { return t.Caller + " " + t.SHA256 }
-	before := map[string]Token{}
+// tokens compares tokens by text and hash; hashes are never shown. effect is that of a token that is added.
+func (d *setDiffer) tokens(subject string, effect Effect, old, next []tokenEntry) {
+	key := func(t tokenEntry) string { return t.text + " " + t.sha256 }
+	how := tags{Live, moreIsWider + unsetIsMost, nil}
+	if effect == Neutral {
+		how.effect = neutralWhatever
+	}
+	before := map[string]tokenEntry{}
 	for _, t := range old {
 		before[key(t)] = t
 	}
 	for _, t := range next {
 		was, known := before[key(t)]
 		delete(before, key(t))
-		switch {
-		case !known:
-			d.add(Change{Subject: "tokens", Text: t.String() + " added", Class: Live, Position: t.position, Op: OpAdd, Effect: Wider})
-		case !was.Expires.Equal(t.Expires):
-			d.subject, d.at = t.String(), func(string) Position { return t.position }
-			d.whole("expires", reflect.ValueOf(was.Expires), reflect.ValueOf(t.Expires), tags{Live, moreIsWider + unsetIsMost, nil})
+		if !known {
+			text := t.text + " added"
+			if t.role != "" {
+				text += ", role " + t.role
+			}
+			d.add(Change{Subject: subject, Text: text, Class: Live, Position: t.expiry.Position, Op: OpAdd, Effect: effect})
+			continue
+		}
+		d.subject, d.at = t.text, func(string) Position { return t.expiry.Position }
+		d.whole("role", reflect.ValueOf(was.role), reflect.ValueOf(t.role), how)
+		if !was.expiry.At.Equal(t.expiry.At) {
+			d.whole("expires", reflect.ValueOf(was.expiry.At), reflect.ValueOf(t.expiry.At), how)
 		}
 	}
 	for _, t := range old {
 		if _, gone := before[key(t)]; gone {
-			d.add(Change{Subject: "tokens", Text: t.String() + " removed", Class: Live, Position: t.position, Op: OpRemove, Effect: Tighter})
+			d.add(Change{Subject: subject, Text: t.text + " removed", Class: Live, Position: t.expiry.Position, Op: OpRemove, Effect: effect.opposite()})
 		}
 	}
 }
@@ -248,6 +259,9 @@ func (d *setDiffer) tokens(old, next []Token) {
 // contents reports named files with changed content.
 func (d *setDiffer) contents(old, next Contents) {
 	for _, f := range d.next.NamedFiles() {
+		if f.Field == adminTokensField {
+			continue // its tokens are compared
+		}
 		was, known := old[f.Path]
 		if is, ok := next[f.Path]; known && ok && !bytes.Equal(was, is) {
 			d.add(Change{Subject: f.Path, Text: f.Path + " content changed", Class: Live, Position: d.next.Position(f.Field), Op: OpChange, Effect: Changed})

@@ -35,6 +35,10 @@ func (e *Edit) Judge() Problems {
 				"with policies.widening: warn in an edit before it"))
 		}
 	}
+	if a := &e.Next.Manifest.Admin; e.Old.Manifest.Admin.NeedsToken() && !a.NeedsToken() && a.Address != "" {
+		problems = append(problems, e.wider(e.Next.Manifest.Position("admin").Problem("admin",
+			"wider: everyone on this machine may now use the admin API, without a token"), refuse, "with policies.widening: warn in an edit before it"))
+	}
 	w := Widened(e.Old, e.Next, e.Changes, e.Targets)
 	for i := range w.List {
 		way := "widen: ok in rule " + w.List[i].Rule

@@ -40,7 +40,7 @@ func TestTheEffectiveManifestMeansTheSame(t *testing.T) {
 			t.Errorf("%s: %v in\n%s", path, problems, text)
 			continue
 		}
-		next := &config.Set{Manifest: again, Rules: again.Policies.Rules, Tokens: set.Tokens}
+		next := &config.Set{Manifest: again, Rules: again.Policies.Rules, Tokens: set.Tokens, Operators: set.Operators}
 		for _, c := range config.Diff(set, next) {
 			if !strings.Contains(c.Path, "options") { // some are hidden
 				t.Errorf("%s: %s", path, c.Text)

@@ -18,6 +18,7 @@ const (
 type Expiry struct {
 	Rule        string // name of the rule; empty for others
 	Caller      string // caller of the token
+	Operator    string // name of the admin token
 	Certificate string // file of the certificate, as written
 	Kinds       []Kind // kinds of the rule
 	Mode        Mode
@@ -43,6 +44,8 @@ func (e Expiry) Effect() string {
 	switch {
 	case e.Certificate != "":
 		return "peers refuse it"
+	case e.Operator != "":
+		return "the admin API refuses it"
 	case e.Rule == "":
 		return "its caller is refused"
 	case e.Opens():

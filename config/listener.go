@@ -119,8 +119,28 @@ func (t Token) LogValue() slog.Value { return slog.StringValue(t.String()) }
 
 func (t *Token) setPositions(_ string, at positions) { t.position = at.position("") }
 
-func (t *Token) expiry() Expiry {
-	return Expiry{Caller: t.Caller, At: t.Expires, Position: t.position}
+func (t *Token) entry() tokenEntry {
+	return tokenEntry{t.String(), t.SHA256, "", Expiry{Caller: t.Caller, At: t.Expires, Position: t.position}}
+}
+
+// tokenEntry is a token of any list.
+type tokenEntry struct {
+	text   string // as shown
+	sha256 string
+	role   string // of an admin token
+	expiry Expiry
+}
+
+// entries returns the tokens of a list.
+func entries[T any, P interface {
+	*T
+	entry() tokenEntry
+}](list []T) []tokenEntry {
+	all := make([]tokenEntry, len(list))
+	for i := range list {
+		all[i] = P(&list[i]).entry()
+	}
+	return all
 }
 
 // Gateway configures how HTTP callers reach methods.
@@ -165,15 +185,6 @@ type GatewayErrors struct {
 // CORS lists the web origins that may call.
 type CORS struct {
 	AllowOrigins []string `yaml:"allowOrigins" effect:"more" doc:"Origins (https://app.example) that may call from a browser, or *. Default: none."`
-}
-
-// Admin configures the listener for operators.
-type Admin struct {
-	Address   Address `yaml:"address" default:"127.0.0.1:8970" doc:"Address of the listener, unix://path or systemd:NAME. Empty: off. An address beyond loopback, or from systemd, needs tokenFile."`
-	TokenFile string  `yaml:"tokenFile" reload:"live" doc:"File with the bearer token of the operators; read again when it changes."`
-	TLS       *TLS    `yaml:"tls" reload:"live" doc:"TLS of the listener. A change applies to new connections."`
-	Console   bool    `yaml:"console" default:"false" reload:"live" later:"true" doc:"Serve the web console."`
-	PProf     bool    `yaml:"pprof" default:"false" doc:"Serve /debug/pprof."`
 }
 
 // Health configures the listener for kubelets and scrapers.

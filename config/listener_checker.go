@@ -157,13 +157,13 @@ func (c listenerChecker) certificates() {
 
 func (c listenerChecker) operators() {
 	m := c.m
-	if m.Admin.Address == "" || m.Admin.TokenFile != "" || m.Admin.Address.Loopback() {
+	if m.Admin.Address == "" || m.Admin.NeedsToken() || m.Admin.Address.Loopback() {
 		return
 	}
 	if network, _, err := m.Admin.Address.Listen(); err == nil && network == "systemd" {
-		c.manifest(lint.OpenAdmin, "admin.address", "%s may be reached from other machines: that needs admin.tokenFile", m.Admin.Address)
+		c.manifest(lint.OpenAdmin, "admin.address", "%s may be reached from other machines: that needs admin.tokens or admin.tokenFile", m.Admin.Address)
 	} else if err == nil {
-		c.manifest(lint.OpenAdmin, "admin.address", "%s can be reached from other machines: that needs admin.tokenFile", m.Admin.Address)
+		c.manifest(lint.OpenAdmin, "admin.address", "%s can be reached from other machines: that needs admin.tokens or admin.tokenFile", m.Admin.Address)
 	}
 }
 

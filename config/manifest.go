@@ -94,6 +94,9 @@ func (m *Manifest) NamedFiles() []NamedFile {
 		}
 	}
 	add("admin.tokenFile", m.Admin.TokenFile, MaxSecretBytes)
+	if t := m.Admin.Tokens; t != nil {
+		add(adminTokensField, t.File, MaxFileBytes)
+	}
 	for _, t := range m.ServerTLS() {
 		add(t.Path+".certFile", t.CertFile, MaxFileBytes)
 		add(t.Path+".keyFile", t.KeyFile, MaxFileBytes)

@@ -13,15 +13,16 @@ import (
 // report collects the problems of one set, and bounds errors and warnings separately so that neither hides the
 // other.
 type report struct {
-	m        *Manifest
-	dir      string // its directory
-	rules    []Rule
-	tokens   []Token
-	texts    map[string][]byte // of the files by path as shown
-	now      time.Time
-	problems Problems
-	errors   int
-	warnings int
+	m         *Manifest
+	dir       string // its directory
+	rules     []Rule
+	tokens    []Token
+	operators []AdminToken
+	texts     map[string][]byte // of the files by path as shown
+	now       time.Time
+	problems  Problems
+	errors    int
+	warnings  int
 }
 
 func (c *report) sorted() Problems { return c.problems.Sort() }

@@ -77,17 +77,26 @@ func (c fileChecker) checkSizes() {
 }
 
 func (c fileChecker) checkTokens() {
+	c.checkList(entries(c.tokens))
+	c.checkList(entries(c.operators))
+	if len(c.operators) > 0 && c.m.Admin.TokenFile == "" && !slices.ContainsFunc(c.operators, func(t AdminToken) bool { return t.operates(c.now) }) {
+		c.add(lint.NobodyOperates, c.operators[0].position, "", "no token can operate: what runs can be changed by the files only, not by the admin API")
+	}
+}
+
+// checkList checks the tokens of one file.
+func (c fileChecker) checkList(list []tokenEntry) {
 	var seen names
-	for i, t := range c.tokens {
-		path := fmt.Sprintf("[%d]", i)
-		if first, taken := seen.taken(strings.ToLower(t.SHA256), t.position); taken {
-			c.add(lint.NameTaken, t.position, path, "the same token is in "+first.String()+" too")
+	for i, t := range list {
+		path, e := fmt.Sprintf("[%d]", i), t.expiry
+		if first, taken := seen.taken(strings.ToLower(t.sha256), e.Position); taken {
+			c.add(lint.NameTaken, e.Position, path, "the same token is in "+first.String()+" too")
 		}
-		if !t.Expires.IsZero() && t.Expires.Before(c.now) {
-			c.add(lint.Expired, t.position, path, t.String()+" expired on "+t.Expires.Format(time.RFC3339))
+		if !e.At.IsZero() && e.At.Before(c.now) {
+			c.add(lint.Expired, e.Position, path, t.text+" expired on "+e.At.Format(time.RFC3339))
 		}
-		if message, soon := t.expiry().soon(c.now); soon {
-			c.add(lint.ExpiresSoon, t.position, path, t.String()+" "+message)
+		if message, soon := e.soon(c.now); soon {
+			c.add(lint.ExpiresSoon, e.Position, path, t.text+" "+message)
 		}
 	}
 }

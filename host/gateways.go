@@ -3,6 +3,7 @@ package host
 import (
 	"context"
 	"errors"
+	"log/slog"
 	"net/http"
 
 	"github.com/easymicro/easymicro/config"
@@ -11,6 +12,7 @@ import (
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/listen"
 	"github.com/easymicro/easymicro/host/route"
+	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -52,11 +54,22 @@ func (p *gateways) plan(_ context.Context, _, next *generation) (step, error) {
 	}
 	o := admin.Options{
 		Logger: p.log, MetricsPath: next.set.Manifest.Telemetry.Metrics.Path, Pprof: p.pprof,
-		Token: token,
+		Token: token, Refused: p.refusedOperator,
+	}
+	if next.set.Manifest.Admin.Tokens != nil {
+		o.Tokens = append([]config.AdminToken{}, next.set.Operators...) // not nil: without tokens nobody is an operator
 	}
 	next.admin = admin.Handler(p.admin, o)
 	next.health = admin.HealthHandler(p.admin, o)
 	return nil, nil
+}
+
+// refusedOperator logs a request that may not use the admin API.
+func (p *gateways) refusedOperator(peer, operator string, e *admin.Error) {
+	kind := telemetry.LogKey{
+		Subject: telemetry.LogAttrs{{"code", e.Code}, {"operator", operator}}, Source: telemetry.LogAttrs{{"peer", peer}},
+	}
+	p.sampler.Log(slog.LevelWarn, "admin request refused", kind, func() []slog.Attr { return []slog.Attr{slog.String("error", e.Detail)} })
 }
 
 func (p *gateways) newGateway(g *generation, limits wire.Limits) (*gateway.Gateway, error) {

@@ -153,6 +153,8 @@ func (p *rules) logExpiry(e config.Expiry, over bool) {
 	switch {
 	case e.Certificate != "":
 		what, attrs = "certificate", []slog.Attr{slog.String("certificate", e.Certificate)}
+	case e.Operator != "":
+		what, attrs = "token", []slog.Attr{slog.String("operator", e.Operator)}
 	case e.Rule == "":
 		what, attrs = "token", []slog.Attr{slog.String("caller", e.Caller)}
 	}

@@ -91,7 +91,7 @@ A file with the key ` + "`cases`" + ` is run by ` + "`easymicro test`" + `, on a
 // field is one field of the reference.
 type field struct {
 	reflect.StructField
-	path  string // rules[].rateLimit.rate; a token of a tokens file begins with tokens[]
+	path  string // rules[].rateLimit.rate; a token of a tokens file begins with tokens[], one of admin tokens with adminTokens[]
 	class config.Class
 	later bool // neither it nor what is inside it is supported yet
 }
@@ -102,6 +102,7 @@ func fields() []field {
 	all := fieldsOf("", reflect.TypeFor[config.Manifest](), "", false)
 	all = append(all, fieldsOf("", reflect.TypeFor[config.PolicyFile](), config.Live, false)...)
 	all = append(all, fieldsOf("tokens[].", reflect.TypeFor[config.Token](), config.Live, false)...)
+	all = append(all, fieldsOf("adminTokens[].", reflect.TypeFor[config.AdminToken](), config.Live, false)...)
 	return append(all, fieldsOf("", reflect.TypeFor[config.EndpointsFile](), config.Live, false)...)
 }
 
@@ -278,7 +279,7 @@ func TestReloadClassesAreThoseOfTheSpecification(t *testing.T) {
 		"services[].methods.expose": config.Live, "services[].metadata": config.Live, "services[].accessLog": config.Live,
 		"rules[].rateLimit.rate": config.Live, "policies.watch.poll": config.Live, "auth.tokens.file": config.Live,
 		"telemetry.logs.level": config.Live, "gateway.routes[].path": config.Live, "upstreams[].service": config.Live,
-		"discovery.etcd[].prefix": config.Live, "tokens[].expires": config.Live,
+		"discovery.etcd[].prefix": config.Live, "tokens[].expires": config.Live, "admin.tokens.file": config.Live, "adminTokens[].role": config.Live,
 	} {
 		if classes[path] != want {
 			t.Errorf("%s is %q, want %s", path, classes[path], want)

@@ -2,14 +2,15 @@ package lint
 
 // Codes about danger.
 const (
-	RefusesAll   Code = "EM401"
-	Wider        Code = "EM402"
-	WiderRefused Code = "EM403"
-	OpenAdmin    Code = "EM404"
-	Unreachable  Code = "EM405"
-	Overridden   Code = "EM406"
-	StandIn      Code = "EM407"
-	Lost         Code = "EM408"
+	RefusesAll     Code = "EM401"
+	Wider          Code = "EM402"
+	WiderRefused   Code = "EM403"
+	OpenAdmin      Code = "EM404"
+	Unreachable    Code = "EM405"
+	Overridden     Code = "EM406"
+	StandIn        Code = "EM407"
+	Lost           Code = "EM408"
+	NobodyOperates Code = "EM409"
 )
 
 var dangerPages = []Page{
@@ -38,7 +39,7 @@ var dangerPages = []Page{
 	{
 		Code: OpenAdmin, Title: "admin without a token",
 		Text: "Other machines can reach the admin listener, which can change what runs.",
-		Fix:  "Set admin.tokenFile, or use a loopback address.",
+		Fix:  "Set admin.tokens or admin.tokenFile, or use a loopback address.",
 		Bad:  "services: [{name: Arith, handler: samples.arith}]\nadmin: {address: 0.0.0.0:8970}",
 		Good: "services: [{name: Arith, handler: samples.arith}]\nadmin: {address: 0.0.0.0:8970, tokenFile: token.txt}",
 	},
@@ -72,5 +73,12 @@ var dangerPages = []Page{
 		Fix:  "Make sure that it is meant. If a rule was renamed, write `was: OLD-NAME` in it.",
 		Bad:  "rules: [] # before: [{name: slow, match: {service: Arith}, timeout: 1s}]",
 		Good: "rules: [{name: slower, was: slow, match: {service: Arith}, timeout: 1s}] # before: [{name: slow, match: {service: Arith}, timeout: 1s}]",
+	},
+	{
+		Code: NobodyOperates, Title: "no admin token can operate", Warning: true,
+		Text: "All tokens of admin.tokens.file have role read or have expired, and there is no admin.tokenFile. Commands that change what runs are refused; edits of the files are applied.",
+		Fix:  "Give a token role operate.",
+		Bad:  "services: [{name: Arith, handler: samples.arith}]\nadmin: {tokens: {file: readers.yaml}}",
+		Good: "services: [{name: Arith, handler: samples.arith}]\nadmin: {tokens: {file: operators.yaml}}",
 	},
 }

@@ -54,8 +54,10 @@ func newPage(t *testing.T, around string) page {
 	p := page{t.TempDir()}
 	for name, text := range map[string]string{
 		"easymicro.yaml": around, "policies.yaml": "rules: []", "nodes.yaml": "endpoints: []", "empty.txt": "\n", "token.txt": "secret\n",
-		"tokens.yaml":  "- {caller: web, sha256: 41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb}\n",
-		"other/a.yaml": "rules: []", "other/b.yml": "rules: []",
+		"tokens.yaml":    "- {caller: web, sha256: 41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb}\n",
+		"readers.yaml":   "- {name: grafana, role: read, sha256: 41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb}\n",
+		"operators.yaml": "- {name: ann, role: operate, sha256: 41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb}\n",
+		"other/a.yaml":   "rules: []", "other/b.yml": "rules: []",
 	} {
 		p.write(t, name, text)
 	}

@@ -201,6 +201,10 @@ func (b builder) build(policies []file) (*config.Set, config.Problems) {
 		set.Tokens, problems = tokens, append(problems, found...)
 	}
 	problems = append(append(problems, b.contents(set)...), b.endpoints...)
+	if t := set.Manifest.Admin.Tokens; t != nil && set.Contents[t.File] != nil {
+		tokens, found := config.DecodeAdminTokens(t.File, set.Contents[t.File], b.o.lookup)
+		set.Operators, problems = tokens, append(problems, found...)
+	}
 	err := set.Check(problems)
 	return set, err
 }

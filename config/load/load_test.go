@@ -314,7 +314,7 @@ func TestFlagsOverrideVariablesAndFiles(t *testing.T) {
 	}
 	t.Setenv("EASYMICRO_LOG_FORMAT", "xml")
 	want := []string{
-		"--admin-listen: admin.address: 0.0.0.0:1 can be reached from other machines: that needs admin.tokenFile",
+		"--admin-listen: admin.address: 0.0.0.0:1 can be reached from other machines: that needs admin.tokens or admin.tokenFile",
 		"--listen: listeners[0].address: 8972 has no host: write \"127.0.0.1:8972\", or \":8972\" for every address of this machine",
 		"--log-level: telemetry.logs.level: \"inof\" is not one of debug, info, warn, error (did you mean info?)",
 		"EASYMICRO_LOG_FORMAT: telemetry.logs.format: \"xml\" is not one of auto, text, json",

@@ -72,7 +72,7 @@ func Variable(flag string) string {
 // of its commands.
 func Variables() []string {
 	var names []string
-	for _, flag := range []string{"config", "admin", "admin-ca-file", "output", "no-color", "screen"} {
+	for _, flag := range []string{"config", "admin", "admin-ca-file", "admin-token-file", "output", "no-color", "screen"} {
 		names = append(names, Variable(flag))
 	}
 	for _, one := range all {

@@ -12,10 +12,7 @@ package admin
 
 import (
 	"context"
-	"crypto/sha256"
-	"crypto/subtle"
 	"log/slog"
-	"net"
 	"net/http"
 	"net/http/pprof"
 	"net/netip"
@@ -23,6 +20,7 @@ import (
 	"strings"
 	"time"
 
+	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -93,38 +91,47 @@ type ReloadRequest struct {
 
 // Options configure Handler and HealthHandler.
 type Options struct {
-	Token       string       // bearer token of the operators; without one, only local requests are accepted
-	Logger      *slog.Logger // of internal errors; nil discards them
-	MetricsPath string       // default /metrics
-	Pprof       bool         // serve /debug/pprof/
+	Token       string              // bearer token of role operate
+	Tokens      []config.AdminToken // further tokens; without any token and with nil here, only local requests are accepted
+	Logger      *slog.Logger        // of internal errors; nil discards them
+	MetricsPath string              // default /metrics
+	Pprof       bool                // serve /debug/pprof/
+
+	// Refused is called for each request that may not use the API, with the address of its client and the name of its token, if it
+	// has a valid one that is named. It may be nil.
+	Refused func(peer, operator string, e *Error)
 }
 
 // Handler returns the handler of the admin API. /livez, /readyz and /healthz need no token; all other paths do if one
-// is set. If none is set, they accept only requests over loopback and unix sockets.
+// is set: of any role for GET and HEAD, of role operate otherwise and for /debug/pprof/. If none is set, they accept only
+// requests over loopback and unix sockets.
 func Handler(h Host, o Options) http.Handler {
-	a := &api{host: h, log: o.Logger}
+	a := &api{host: h, log: o.Logger, refused: o.Refused}
+	c := newAccess(a, o)
 	health, guarded := a.healthRoutes(), slices.Concat(a.routes(), overrideRoutes(h), breakerRoutes(h), []route{shadowRoute(h), a.metricsRoute(o.MetricsPath)})
 	inner := http.NewServeMux()
 	a.mount(inner, guarded)
 	inner.Handle("/", a.notFound(append(health, guarded...)))
 	if o.Pprof {
-		mountPprof(inner)
+		profiles := http.NewServeMux()
+		mountPprof(profiles)
+		inner.Handle("/debug/pprof/", c.operate(c.sameSite(profiles)))
 	}
 	outer := http.NewServeMux()
 	a.mount(outer, health)
-	outer.Handle("/", requireToken(o.Token, inner))
-	return protect(a.recovered(outer))
+	outer.Handle("/", c.identify(inner))
+	return c.protect(a.recovered(outer))
 }
 
 // HealthHandler returns the handler of /livez, /readyz, /healthz and the metrics, for probes and scrapers. It needs
 // no token.
 func HealthHandler(h Host, o Options) http.Handler {
-	a := &api{host: h, log: o.Logger}
+	a := &api{host: h, log: o.Logger, refused: o.Refused}
 	routes := append(a.healthRoutes(), a.metricsRoute(o.MetricsPath))
 	mux := http.NewServeMux()
 	a.mount(mux, routes)
 	mux.Handle("/", a.notFound(routes))
-	return protect(a.recovered(mux))
+	return newAccess(a, o).protect(a.recovered(mux))
 }
 
 func mountPprof(mux *http.ServeMux) {
@@ -143,92 +150,6 @@ func metricsPath(path string) string {
 		return "/metrics"
 	}
 	return path
-}
-
-// protect sets headers that keep browsers from interpreting responses. It refuses cross-site changes and, on loopback,
-// Host headers that do not name this machine.
-func protect(next http.Handler) http.Handler {
-	cross := http.NewCrossOriginProtection()
-	cross.SetDenyHandler(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		refuse(w, r, Errorf(CodeForbidden, "cross-site requests are not allowed"))
-	}))
-	next = cross.Handler(next)
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		h := w.Header()
-		h.Set("Cache-Control", "no-store")
-		h.Set("Content-Security-Policy", "default-src 'none'; frame-ancestors 'none'")
-		h.Set("Cross-Origin-Resource-Policy", "same-origin")
-		h.Set("Referrer-Policy", "no-referrer")
-		h.Set("X-Content-Type-Options", "nosniff")
-		h.Set("X-Frame-Options", "DENY")
-		if onLoopback(r) && !NamesThisMachine(r.Host) {
-			// DNS rebinding: a name that resolves to 127.0.0.1 makes a browser send requests of a foreign page here.
-			refuse(w, r, Errorf(CodeForbidden, "the Host header does not name this machine").
-				WithHelp("use localhost or the IP address"))
-			return
-		}
-		next.ServeHTTP(w, r)
-	})
-}
-
-func refuse(w http.ResponseWriter, r *http.Request, e *Error) { (&api{}).fail(w, r, e) }
-
-// requireToken refuses requests without the token or, if none is set, from other machines.
-func requireToken(token string, next http.Handler) http.Handler {
-	want := sha256.Sum256([]byte(token))
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		switch {
-		case token != "" && !carries(r, want):
-			w.Header().Set("WWW-Authenticate", `Bearer realm="easymicro admin"`)
-			refuse(w, r, Errorf(CodeUnauthenticated, "the admin token is missing or wrong").
-				WithHelp("send Authorization: Bearer with the content of admin.tokenFile"))
-		case token == "" && !onLoopback(r) && !onUnix(r):
-			refuse(w, r, Errorf(CodeForbidden, "without a token the admin API accepts only local requests").
-				WithHelp("set admin.tokenFile"))
-		default:
-			next.ServeHTTP(w, r)
-		}
-	})
-}
-
-// carries reports whether a request has the token. It compares hashes, in constant time.
-func carries(r *http.Request, want [sha256.Size]byte) bool {
-	scheme, token, _ := strings.Cut(r.Header.Get("Authorization"), " ")
-	got := sha256.Sum256([]byte(strings.TrimSpace(token)))
-	return subtle.ConstantTimeCompare(got[:], want[:]) == 1 && strings.EqualFold(scheme, "Bearer")
-}
-
-func localAddr(r *http.Request) net.Addr {
-	a, _ := r.Context().Value(http.LocalAddrContextKey).(net.Addr)
-	return a
-}
-
-func onLoopback(r *http.Request) bool {
-	tcp, ok := localAddr(r).(*net.TCPAddr)
-	return ok && tcp.IP.IsLoopback()
-}
-
-func onUnix(r *http.Request) bool {
-	_, ok := localAddr(r).(*net.UnixAddr)
-	return ok
-}
-
-// NamesThisMachine reports whether a Host header names this machine or one of others. Any IP address counts, since DNS
-// rebinding needs a name, and so does an empty header, which browsers never send. Case, a port and a trailing dot are
-// ignored.
-func NamesThisMachine(hostport string, others ...string) bool {
-	host := hostport
-	if h, _, err := net.SplitHostPort(hostport); err == nil {
-		host = h
-	}
-	host = strings.ToLower(strings.TrimSuffix(strings.Trim(host, "[]"), "."))
-	if host == "" || host == "localhost" || strings.HasSuffix(host, ".localhost") {
-		return true
-	}
-	if _, err := netip.ParseAddr(host); err == nil {
-		return true
-	}
-	return slices.ContainsFunc(others, func(name string) bool { return strings.EqualFold(strings.TrimSuffix(name, "."), host) })
 }
 
 // NewServer returns an HTTP server with the limits of an admin or health listener. Errors of clients are logged at

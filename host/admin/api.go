@@ -15,8 +15,9 @@ import (
 )
 
 type api struct {
-	host Host
-	log  *slog.Logger
+	host    Host
+	log     *slog.Logger
+	refused func(peer, operator string, e *Error) // Options.Refused
 }
 
 // route is a path of the API. serve returns the response, which is written as JSON; handle writes its own.

@@ -1,8 +1,6 @@
 package admin
 
 import (
-	"net"
-	"net/http"
 	"net/netip"
 	"net/url"
 	"reflect"
@@ -145,13 +143,4 @@ func fill(s any) {
 			f.Set(reflect.MakeSlice(f.Type(), 0, 0))
 		}
 	}
-}
-
-// who returns the address of the client.
-func who(r *http.Request) string {
-	host, _, err := net.SplitHostPort(r.RemoteAddr)
-	if err != nil {
-		return "unix socket"
-	}
-	return host
 }

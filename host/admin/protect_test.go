@@ -119,7 +119,7 @@ func TestWithoutATokenOtherMachinesGetHealthOnly(t *testing.T) {
 	open := serve(t, "tcp", net.JoinHostPort(ip, "0"), Handler(&told{}, Options{}))
 	for _, request := range behindTheToken {
 		method, path, _ := strings.Cut(request, " ")
-		ask(t, method, "http://"+open+path, nil).wants(t, http.StatusForbidden, "set admin.tokenFile")
+		ask(t, method, "http://"+open+path, nil).wants(t, http.StatusForbidden, "set admin.tokens or admin.tokenFile")
 	}
 	named := func(r *http.Request) { r.Host = "orders-1.internal" }
 	ask(t, "GET", "http://"+open+"/livez", named).wants(t, 200)

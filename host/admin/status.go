@@ -42,6 +42,7 @@ type Status struct {
 type Expiry struct {
 	Rule        string    `json:"rule,omitempty"`
 	Caller      string    `json:"caller,omitempty"`      // of a token
+	Operator    string    `json:"operator,omitempty"`    // of an admin token
 	Certificate string    `json:"certificate,omitempty"` // its file
 	Kinds       []string  `json:"kinds,omitempty"`
 	Mode        string    `json:"mode,omitempty"`

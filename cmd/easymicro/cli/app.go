@@ -31,6 +31,7 @@ type app struct {
 	named    bool   // the manifest was named, by --config or the environment
 	admin    string // --admin
 	adminCA  string // --admin-ca-file
+	adminKey string // --admin-token-file
 }
 
 func (a *app) globalFlags(root *cobra.Command) {
@@ -38,6 +39,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 	flags.StringVarP(&a.manifest, "config", "c", defaultManifest, "`FILE` with the manifest of the host")
 	flags.StringVar(&a.admin, "admin", "", "admin `ADDRESS` of the running host (default: admin.address of the manifest, else "+defaultAdmin+")")
 	flags.StringVar(&a.adminCA, "admin-ca-file", "", "`FILE` with the CA certificate of the admin listener (PEM), if it uses TLS")
+	flags.StringVar(&a.adminKey, "admin-token-file", "", "`FILE` with your token of the admin listener (default: admin.tokenFile of the manifest)")
 	flags.StringVarP(&a.format, "output", "o", formatText, "output `FORMAT` of data and errors: text or json")
 	flags.BoolVar(&a.noColor, "no-color", false, "disable colours, like NO_COLOR")
 	_ = root.MarkPersistentFlagFilename("config", "yaml", "yml")
@@ -50,7 +52,7 @@ func (a *app) globalFlags(root *cobra.Command) {
 // environment sets the globals from EASYMICRO_*. Flags, parsed later, override them.
 func (a *app) environment(root *cobra.Command) error {
 	a.noColor = os.Getenv("NO_COLOR") != ""
-	for _, name := range []string{"config", "admin", "admin-ca-file", "output", "no-color"} {
+	for _, name := range []string{"config", "admin", "admin-ca-file", "admin-token-file", "output", "no-color"} {
 		variable := load.Variable(name)
 		value := os.Getenv(variable)
 		if value == "" {

@@ -16,6 +16,7 @@ import (
 type hostClient struct {
 	*admin.Client
 	manifest string // the file that gave the address, if one did
+	keyed    bool   // the token is that of --admin-token-file
 }
 
 // newHostClient returns a client for --admin, else for admin.address of the manifest, else for the default address.
@@ -27,7 +28,11 @@ func newHostClient(a *app) (*hostClient, error) {
 	if err == nil && m != nil {
 		err = m.usable("admin", "--admin ADDRESS")
 	}
-	c := &hostClient{Client: &admin.Client{Address: a.admin}}
+	c := &hostClient{Client: &admin.Client{Address: a.admin}, keyed: a.adminKey != ""}
+	var unread error
+	if c.Token, unread = readSecret(context.Background(), "--admin-token-file", a.adminKey); unread != nil {
+		return nil, unread
+	}
 	if a.adminCA != "" {
 		var wrong error
 		if c.TLS, wrong = (&tlsFiles{caFlag: "--admin-ca-file", ca: a.adminCA}).config(context.Background()); wrong != nil {
@@ -52,7 +57,9 @@ func newHostClient(a *app) (*hostClient, error) {
 		}
 		c.manifest = m.file
 	}
-	c.Token, err = m.adminToken()
+	if !c.keyed {
+		c.Token, err = m.adminToken()
+	}
 	return c, err
 }
 
@@ -101,10 +108,27 @@ func (c *hostClient) failed(err error) error {
 	if answered, ok := errors.AsType[*admin.Error](err); ok {
 		if _, ok := code.Parse(answered.Code); ok {
 			err = fmt.Errorf("the address answers, but is not an admin listener (%s): check --admin", answered.Detail)
+		} else if advice := c.tokenAdvice(answered.Code); advice != "" {
+			err = fmt.Errorf("%s: %s", answered.Detail, advice)
 		}
 		return &exitError{code: ExitAnswered, err: err, problems: answered.Problems}
 	}
 	return err
+}
+
+// tokenAdvice returns what to do about a request that the host refused because of its token, or "".
+func (c *hostClient) tokenAdvice(code string) string {
+	switch {
+	case code == admin.CodeUnauthenticated && c.keyed:
+		return "check --admin-token-file"
+	case code == admin.CodeUnauthenticated && c.Token != "":
+		return "admin.tokenFile of the manifest has another one: pass yours with --admin-token-file"
+	case code == admin.CodeUnauthenticated:
+		return "pass yours with --admin-token-file or EASYMICRO_ADMIN_TOKEN_FILE"
+	case code == admin.CodeForbidden && c.keyed:
+		return "pass one that may with --admin-token-file"
+	}
+	return ""
 }
 
 // adminAdvice returns which flag helps if the handshake with the admin listener failed.

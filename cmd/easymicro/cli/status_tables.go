@@ -163,6 +163,8 @@ func (t *statusTables) expiring(list []admin.Expiry, more int) {
 		}
 		what := "token of " + e.Caller
 		switch {
+		case e.Operator != "":
+			what = "admin token of " + e.Operator
 		case e.Certificate != "":
 			what = "certificate " + e.Certificate
 		case e.Rule != "":

@@ -178,6 +178,8 @@ func (c *validateCommand) check(ctx context.Context, file string) (checked, erro
 		return checkPolicies(file, data), nil
 	case tokenFile:
 		return checkTokens(file, data), nil
+	case adminTokenFile:
+		return checkAdminTokens(file, data), nil
 	case endpointFile:
 		return checkEndpoints(file, data), nil
 	case policyTestFile:
@@ -246,6 +248,7 @@ const (
 	manifestFile fileKind = iota
 	policyFile
 	tokenFile
+	adminTokenFile
 	endpointFile
 	policyTestFile
 )
@@ -255,6 +258,8 @@ func kindOf(top config.Outline) fileKind {
 	switch {
 	case top.Rules:
 		return policyFile // without its key rules, which is a problem
+	case top.Admin:
+		return adminTokenFile
 	case top.List:
 		return tokenFile
 	case slices.Contains(top.Keys, "services"):
@@ -291,6 +296,12 @@ func checkPolicies(file string, data []byte) checked {
 func checkTokens(file string, data []byte) checked {
 	tokens, problems := config.DecodeTokens(file, data, os.LookupEnv)
 	return alone(file, data, "token file", problems.With(checkAlone(file, data, &config.Set{Tokens: tokens})))
+}
+
+// checkAdminTokens returns the problems of a file of admin tokens.
+func checkAdminTokens(file string, data []byte) checked {
+	tokens, problems := config.DecodeAdminTokens(file, data, os.LookupEnv)
+	return alone(file, data, "admin token file", problems.With(checkAlone(file, data, &config.Set{Operators: tokens})))
 }
 
 // checkEndpoints returns the problems of a file of endpoints.

@@ -29,7 +29,7 @@ func TestAnnotationsEscapeDelimiters(t *testing.T) {
 
 func TestKindsOfFiles(t *testing.T) {
 	for text, want := range map[string]fileKind{
-		"services: []": manifestFile, "rules: []\nservices: []": manifestFile, "rules: []": policyFile, "- {caller: a}": tokenFile,
+		"services: []": manifestFile, "rules: []\nservices: []": manifestFile, "rules: []": policyFile, "- {caller: a}": tokenFile, "- {name: a, sha256: b}": adminTokenFile,
 		"": manifestFile, "rules: [": manifestFile, "# nothing": manifestFile, "text": manifestFile,
 		"---\n# head\n---\nrules: []\n": policyFile, "x-who: [a]\nrules: []": policyFile, "rules: []\n---\n": policyFile, "endpoints: []": endpointFile,
 	} {
