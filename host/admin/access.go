@@ -46,6 +46,9 @@ func (c *access) protect(next http.Handler) http.Handler {
 		h.Set("Referrer-Policy", "no-referrer")
 		h.Set("X-Content-Type-Options", "nosniff")
 		h.Set("X-Frame-Options", "DENY")
+		if len(r.TransferEncoding) > 0 { // net/http takes it beside a Content-Length: a proxy may see the end of the body elsewhere
+			h.Set("Connection", "close")
+		}
 		switch {
 		case onLoopback(r) && !NamesThisMachine(r.Host):
 			// DNS rebinding: a name that resolves to 127.0.0.1 makes a browser send requests of a foreign page here.

@@ -152,6 +152,9 @@ func metricsPath(path string) string {
 	return path
 }
 
+// maxStreams bounds what one connection may ask for at once over HTTP/2, as the number of connections does over HTTP/1.1.
+const maxStreams = 8
+
 // NewServer returns an HTTP server with the limits of an admin or health listener. Errors of clients are logged at
 // debug level; a nil log discards them.
 func NewServer(h http.Handler, log *slog.Logger) *http.Server {
@@ -165,7 +168,10 @@ func NewServer(h http.Handler, log *slog.Logger) *http.Server {
 		WriteTimeout:      90 * time.Second, // also bounds a profile and a reload
 		IdleTimeout:       2 * time.Minute,
 		MaxHeaderBytes:    32 << 10,
-		ErrorLog:          slog.NewLogLogger(clipped{log.Handler()}, slog.LevelDebug),
+
+		DisableGeneralOptionsHandler: true,
+		HTTP2:                        &http.HTTP2Config{MaxConcurrentStreams: maxStreams},
+		ErrorLog:                     slog.NewLogLogger(clipped{log.Handler()}, slog.LevelDebug),
 	}
 }
 

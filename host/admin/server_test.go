@@ -20,6 +20,9 @@ func TestAServerHasEveryLimit(t *testing.T) {
 			t.Errorf("no %s timeout", name)
 		}
 	}
+	if s.MaxHeaderBytes <= 0 || s.HTTP2 == nil || s.HTTP2.MaxConcurrentStreams <= 0 {
+		t.Errorf("no limit of headers or streams: %+v", s)
+	}
 }
 
 // speak sends raw bytes and gives all that comes back until the server closes.
