@@ -96,3 +96,15 @@ func TestFloodsOfConnectionsDoNotAffectOtherCallers(t *testing.T) {
 		t.Run(strings.Join(names, ", "), func(t *testing.T) { s.withstand(t, siegeTime(200*time.Millisecond), attacks(t, names...)...) })
 	}
 }
+
+// Whatever comes to the admin listener, callers and kubelets do not notice it.
+func TestNoFloodOfTheAdminListenerAffectsCallersOrProbes(t *testing.T) {
+	s := besiege(t, siegeHost, 0, true)
+	for _, a := range adminAttacks() {
+		if raceEnabled && a.name != "admin: requests" {
+			continue
+		}
+		t.Run(a.name, func(t *testing.T) { s.withstand(t, siegeTime(150*time.Millisecond), a) })
+	}
+	t.Run("all", func(t *testing.T) { s.withstand(t, siegeTime(300*time.Millisecond), adminAttacks()...) })
+}

@@ -128,6 +128,9 @@ func (s *siege) withstand(t *testing.T, long time.Duration, attacks ...attack) {
 	strikes := make([]strike, len(attacks))
 	for i, a := range attacks {
 		strikes[i].ctx, strikes[i].address, strikes[i].begun = ctx, s.Main, make(chan struct{})
+		if a.admin {
+			strikes[i].address = s.Admin
+		}
 		for range a.peers {
 			busy.Go(func() {
 				for ctx.Err() == nil {
@@ -141,7 +144,11 @@ func (s *siege) withstand(t *testing.T, long time.Duration, attacks ...attack) {
 		time.AfterFunc(long, stop)
 	})
 	callers := s.call(ctx, t, &busy)
-	asked := s.ask(ctx, t)
+	urls := []string{s.Health + "/livez", s.Health + "/readyz"}
+	if !slices.ContainsFunc(attacks, func(a attack) bool { return a.admin }) {
+		urls = append(urls, s.Admin+"/api/v1/status")
+	}
+	asked := s.ask(ctx, t, urls)
 	busy.Wait()
 	slices.Sort(callers.waits)
 	slices.Sort(asked)
@@ -208,10 +215,10 @@ func (s *siege) call(ctx context.Context, t *testing.T, busy *sync.WaitGroup) *c
 }
 
 // ask returns how long operators and kubelets have waited for answers until ctx ended.
-func (s *siege) ask(ctx context.Context, t *testing.T) (waits []time.Duration) {
+func (s *siege) ask(ctx context.Context, t *testing.T, urls []string) (waits []time.Duration) {
 	t.Helper()
 	for again := true; again; again = ctx.Err() == nil {
-		for _, url := range []string{s.Health + "/livez", s.Health + "/readyz", s.Admin + "/api/v1/status"} {
+		for _, url := range urls {
 			_, took := answers(t, "http://"+url)
 			waits = append(waits, took)
 		}

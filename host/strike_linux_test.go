@@ -15,6 +15,7 @@ type attack struct {
 	peers   int // at a time
 	act     func(*strike)
 	lasting bool // the host needs long to rest
+	admin   bool // on the admin listener, which then serves no one else
 }
 
 // strike is one run of an attack.
