@@ -40,8 +40,8 @@ func Expiries(set *config.Set, now time.Time) (list []admin.Expiry, more int) {
 			continue
 		}
 		v := admin.Expiry{
-			Rule: e.Rule, Caller: e.Caller, Operator: e.Operator, Certificate: e.Certificate, Mode: string(e.Mode), At: e.At, Expired: !now.Before(e.At), Opens: e.Opens(), Effect: e.Effect(),
-			Position: e.Position.String(),
+			Rule: e.Rule, Caller: e.Caller, Operator: e.Operator, Certificate: e.Certificate, Mode: string(e.Mode),
+			At: e.At, Expired: !now.Before(e.At), Opens: e.Opens(), Effect: e.Effect(), Position: e.Position.String(),
 		}
 		for _, k := range e.Kinds {
 			v.Kinds = append(v.Kinds, string(k))
