@@ -55,6 +55,7 @@ func TestCommentsIgnoreWarnings(t *testing.T) {
 		"of a comment":              {text: ruleWithHint + strings.Replace(ignoringHints, "EM312", "EM123", 1), want: []string{"2 EM312", "2 EM121"}},
 		"of a handler's code":       {text: ruleWithHint + strings.Replace(ignoringHints, "EM312", "EM312, acme.orders/ttl", 1), want: []string{"2 EM123"}, ignored: 1},
 		"of another file":           {text: ruleWithHint + " # by easymicro: ignore it", want: []string{"2 EM312"}},
+		"of prose that says so":     {text: ruleWithHint + " # easymicro ignores EM312 here", want: []string{"2 EM312"}},
 		"of prose":                  {text: ruleWithHint + " # easymicro: the host of orders", want: []string{"2 EM312"}},
 		"in quotes":                 {text: ruleWithHint[:len(ruleWithHint)-1] + ", description: \"x" + ignoringHints + "\"}", want: []string{"2 EM312"}},
 		"after quotes":              {text: ruleWithHint[:len(ruleWithHint)-1] + ", description: \"it's # 1\"}" + ignoringHints, ignored: 1},

@@ -22,8 +22,8 @@ func ParseShare(text string) (Share, error) {
 	return 0, errors.New(message)
 }
 
-// Promoted returns the text of the file of a rule with mode: enforce if it has a mode, and with enforceShare if it has that or if the
-// share is less than 1. All else stays as it is written, comments included.
+// Promoted returns the text of the file of a rule with mode: enforce if it has a mode, and with enforceShare if the share is less
+// than 1, otherwise without. All else stays as it is written, comments included.
 func Promoted(r *Rule, text []byte, share Share) ([]byte, error) {
 	root, _, problem := parse(text)
 	if problem != nil {
@@ -37,9 +37,12 @@ func Promoted(r *Rule, text []byte, share Share) ([]byte, error) {
 		return nil, p.problems
 	}
 	p.replace("mode", string(Enforce))
-	if hasKey(p.mapping, "enforceShare") {
+	switch has := hasKey(p.mapping, "enforceShare"); {
+	case has && share == 1:
+		p.remove("enforceShare")
+	case has:
 		p.replace("enforceShare", share.String())
-	} else if share < 1 {
+	case share < 1:
 		p.insert("enforceShare", share.String(), "mode")
 	}
 	edited := p.edited()
@@ -115,6 +118,35 @@ func (p *promotion) insert(key, value, before string) {
 	}
 	p.edit(before, at, quote+before+quote, func(is string) string { return quote + key + quote + ": " + quote + value + quote + next + is })
 	p.mapping.Content = slices.Insert(p.mapping.Content, i, &yaml.Node{Kind: yaml.ScalarNode, Value: key}, &yaml.Node{Kind: yaml.ScalarNode, Value: value})
+}
+
+// remove removes a key, which is not the only one, and its value.
+func (p *promotion) remove(key string) {
+	i := 0
+	for p.mapping.Content[i].Value != key {
+		i += 2
+	}
+	name, value := p.mapping.Content[i], p.mapping.Content[i+1]
+	from, at := offsetOf(p.text, name.Line, name.Column), offsetOf(p.text, value.Line, value.Column)
+	written := quoteOf(value) + value.Value + quoteOf(value)
+	if value.Kind != yaml.ScalarNode || !bytes.HasPrefix(p.text[at:], []byte(written)) {
+		p.fail(key)
+		return
+	}
+	to := at + len(written)
+	if i+2 < len(p.mapping.Content) {
+		next := p.mapping.Content[i+2]
+		if end := offsetOf(p.text, next.Line, next.Column); !bytes.Contains(p.text[to:end], []byte("#")) { // comments stay
+			to = end
+		}
+	} else {
+		from = len(bytes.TrimRight(p.text[:from], " \t\r\n"))
+		if p.mapping.Style&yaml.FlowStyle != 0 {
+			from = len(bytes.TrimSuffix(p.text[:from], []byte(",")))
+		}
+	}
+	p.edits = append(p.edits, textEdit{from, to, ""})
+	p.mapping.Content = slices.Delete(p.mapping.Content, i, i+2)
 }
 
 // edit puts words in place of a node, which must be written as it is expected.

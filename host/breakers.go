@@ -97,12 +97,20 @@ func (b breakers) noBreaker(name string, rule *config.Rule) error {
 
 // bypassed returns an error if breakers are out of force.
 func (b breakers) bypassed() error {
+	var names []string
 	for i := range b.overrides {
 		if x := &b.overrides[i]; x.Kind == string(config.KindCircuitBreaker) {
-			return admin.Errorf(admin.CodeConflict, "%s takes circuitBreaker out of force", x.Name).WithHelp("easymicro override drop %s ends it", x.Name)
+			names = append(names, x.Name)
 		}
 	}
-	return nil
+	switch len(names) {
+	case 0:
+		return nil
+	case 1:
+		return admin.Errorf(admin.CodeConflict, "%s takes circuitBreaker out of force", names[0]).WithHelp("easymicro override drop %s ends it", names[0])
+	}
+	return admin.Errorf(admin.CodeConflict, "%s take circuitBreaker out of force", strings.Join(names, ", ")).
+		WithHelp("easymicro override drop NAME ends one")
 }
 
 // notAmong returns the error for a name that is not known. none says why there may be none.

@@ -181,8 +181,9 @@ func (c *catalog) TakeOver(before *Client) {
 }
 
 // Connect connects c, which is to replace before, to the endpoints of services, or of all that before has called if there are
-// none: once it returns, calls need not wait for a handshake. It leaves out services that before has no connection for, and
-// endpoints that before cannot reach. It returns when the others are connected or have been tried for a second, or ctx ends.
+// none: once it returns, calls need not wait for a handshake. It leaves out services that before has no connection for, and does
+// not wait for endpoints that before cannot reach. It returns when the others are connected or have been tried for a second, or
+// ctx ends.
 // A dial may take 10 s, whatever Options.ConnectTimeout is.
 func (c *catalog) Connect(ctx context.Context, before *Client, services ...string) {
 	c.unhurried.Store(true)

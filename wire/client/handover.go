@@ -24,7 +24,7 @@ type handover struct {
 	over    sync.WaitGroup
 }
 
-// service connects the endpoints of a service, except those that the other client could not reach.
+// service connects the endpoints of a service. It does not wait for those that the other client could not reach.
 func (h *handover) service(ctx context.Context, name string) {
 	s, err := h.c.addService(name, true)
 	if err != nil {
@@ -37,9 +37,12 @@ func (h *handover) service(ctx context.Context, name string) {
 		return
 	}
 	for _, m := range s.list.Load().members {
-		if connected, known := h.was[m.node.netAddress]; connected || !known {
-			h.over.Go(func() { h.connect(ctx, m.node) })
+		if connected, known := h.was[m.node.netAddress]; known && !connected {
+			m.node.slowDial.Store(true) // calls prefer other nodes until it has ended
+			_, _ = m.node.demand()
+			continue
 		}
+		h.over.Go(func() { h.connect(ctx, m.node) })
 	}
 }
 
