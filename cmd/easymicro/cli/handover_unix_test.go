@@ -301,3 +301,20 @@ func TestATerminatedHandOverEndsBothProcesses(t *testing.T) {
 		t.Error("a process does not end")
 	}
 }
+
+// A new process that dies soon after it was ready leaves the old one serving.
+func TestANewProcessThatDiesSoonDoesNotTakeOver(t *testing.T) {
+	t.Parallel()
+	h := startHandedOver(t)
+	h.calm() // calls on connections that it has accepted end with it
+	check(t, syscall.Kill(h.pid, syscall.SIGUSR2))
+	pid, err := strconv.Atoi(h.await(`"msg":"handing over to a new process".*"pid":([0-9]+)`)[1])
+	check(t, err)
+	h.await(`"msg":"configuration applied"`)
+	check(t, syscall.Kill(pid, syscall.SIGKILL))
+	h.await(`"msg":"not handed over: this process serves on","error":"the new process has ended \(signal: killed\)`)
+	if err := overHTTP(h.address, nil, true)(); err != nil {
+		t.Error(err)
+	}
+	h.handOver()
+}
