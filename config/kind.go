@@ -13,6 +13,7 @@ type Kind string
 // The kinds.
 const (
 	KindAccess           Kind = "access"
+	KindPriority         Kind = "priority"
 	KindShed             Kind = "shed"
 	KindRateLimit        Kind = "rateLimit"
 	KindCircuitBreaker   Kind = "circuitBreaker"
@@ -32,6 +33,7 @@ const (
 	oneWins                      // only the most specific rule counts
 	timed                        // depends on the time that a call has
 	byNumber                     // refuses calls by their number
+	orders                       // says which calls other kinds refuse first, and refuses none
 	later                        // not supported yet
 )
 
@@ -44,14 +46,15 @@ var kinds = [...]struct {
 	of     func(*Rule) bool // reports whether a rule has the kind
 }{
 	{KindAccess, incoming | everyRule, 0, func(r *Rule) bool { return r.Access != nil }},
+	{KindPriority, incoming | oneWins | orders, 2, func(r *Rule) bool { return r.Priority != nil }},
 	{KindShed, incoming | everyRule | later, 0, func(r *Rule) bool { return r.Shed != nil }},
-	{KindRateLimit, incoming | everyRule | timed | byNumber, 2, func(r *Rule) bool { return r.RateLimit != nil }},
-	{KindCircuitBreaker, incoming | oneWins | timed, 6, func(r *Rule) bool { return r.CircuitBreaker != nil }},
-	{KindConcurrency, incoming | everyRule | timed | byNumber, 3, func(r *Rule) bool { return r.Concurrency != nil }},
+	{KindRateLimit, incoming | everyRule | timed | byNumber, 3, func(r *Rule) bool { return r.RateLimit != nil }},
+	{KindCircuitBreaker, incoming | oneWins | timed, 7, func(r *Rule) bool { return r.CircuitBreaker != nil }},
+	{KindConcurrency, incoming | everyRule | timed | byNumber, 4, func(r *Rule) bool { return r.Concurrency != nil }},
 	{KindTimeout, incoming | oneWins, 1, func(r *Rule) bool { return r.Timeout != nil }},
-	{KindRetry, oneWins | timed, 4, func(r *Rule) bool { return r.Retry != nil }},
-	{KindHedge, oneWins | timed, 5, func(r *Rule) bool { return r.Hedge != nil }},
-	{KindOutlierDetection, oneWins | timed, 7, func(r *Rule) bool { return r.OutlierDetection != nil }},
+	{KindRetry, oneWins | timed, 5, func(r *Rule) bool { return r.Retry != nil }},
+	{KindHedge, oneWins | timed, 6, func(r *Rule) bool { return r.Hedge != nil }},
+	{KindOutlierDetection, oneWins | timed, 8, func(r *Rule) bool { return r.OutlierDetection != nil }},
 }
 
 // place returns the index of the kind in kinds; -1 for an unknown one, for which the methods that use it panic.
@@ -82,7 +85,7 @@ func (k Kind) ByNumber() bool { return k.place() >= 0 && k.has(byNumber) }
 func (k Kind) timed() bool { return k.has(timed) }
 
 // refuses reports whether rules of the kind refuse or end calls. Those that only calls to upstreams have change how a call is made.
-func (k Kind) refuses() bool { return !k.ClientOnly() }
+func (k Kind) refuses() bool { return !k.ClientOnly() && !k.has(orders) }
 
 // opens reports whether calls that a rule refused get through once it has expired. If one rule wins, a less specific one takes over.
 func (k Kind) opens() bool { return !k.OneWins() }

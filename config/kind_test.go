@@ -49,7 +49,7 @@ func ruleWith(t *testing.T, kind Kind) Rule {
 	t.Helper()
 	match, block := "service: A", map[Kind]string{
 		KindAccess: "{deny: [{caller: a}]}", KindRateLimit: "{rate: 1}", KindCircuitBreaker: "{consecutiveFailures: 1}", KindConcurrency: "{max: 1}",
-		KindTimeout: "1s", KindRetry: "{}", KindHedge: "{delay: 1s, methods: [X]}", KindOutlierDetection: "{}",
+		KindTimeout: "1s", KindPriority: "high", KindRetry: "{}", KindHedge: "{delay: 1s, methods: [X]}", KindOutlierDetection: "{}",
 	}[kind]
 	if kind.ClientOnly() {
 		match = "upstream: a"
@@ -68,7 +68,7 @@ func TestAKindThatRefusesCallsMakesASetTighter(t *testing.T) {
 		without := only(&with)
 		without.Name = with.Name
 		want, opposite := Tighter, Wider
-		if kind.ClientOnly() {
+		if !kind.refuses() {
 			want, opposite = Changed, Changed
 		}
 		for _, c := range []struct {

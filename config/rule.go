@@ -21,6 +21,7 @@ type Rule struct {
 	Widen        string    `yaml:"widen" enum:"ok" effect:"neutral" doc:"ok: edits that make this rule refuse fewer calls, or remove it, are accepted under policies.widening: refuse."`
 
 	Access           *Access           `yaml:"access" doc:"Which callers may call."`
+	Priority         *Priority         `yaml:"priority" enum:"high,normal,low" doc:"Which calls go first where shed or a full queue has to choose: high, normal (calls without such a rule) or low. The most specific rule wins."`
 	Shed             *Shed             `yaml:"shed" later:"true" doc:"Refuse a growing share of calls when the machine is busy."`
 	RateLimit        *RateLimit        `yaml:"rateLimit" doc:"Limit the rate of calls: a token bucket, refilled evenly at rate/per."`
 	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Stop calls to a failing method or endpoint for a while."`
@@ -163,6 +164,16 @@ type AccessEntry struct {
 	Methods Patterns `yaml:"methods" pattern:"glob" doc:"Methods that it applies to. Default: all."`
 }
 
+// Priority says which calls go first where shed or a full queue has to choose.
+type Priority string
+
+// The priorities. Calls without a rule have PriorityNormal.
+const (
+	PriorityHigh   Priority = "high"
+	PriorityNormal Priority = "normal"
+	PriorityLow    Priority = "low"
+)
+
 // RateLimit is a token bucket that is refilled with rate tokens per period and holds at most burst of them.
 type RateLimit struct {
 	Rate         Rate     `yaml:"rate" required:"true" effect:"more" doc:"Calls in each per; from 1 a day to 10^8 a second, fractions allowed."`
@@ -202,7 +213,7 @@ const (
 // Concurrency bounds the calls in flight, incoming or to an upstream. A call counts once, whatever its attempts.
 type Concurrency struct {
 	Max          int       `yaml:"max" min:"1" max:"1000000" effect:"more" doc:"Maximum number of calls in flight; required."`
-	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" effect:"more" doc:"Calls that may wait, first in, first out. 0: no queue."`
+	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" effect:"more" doc:"Calls that may wait, first in, first out within one priority. When it is full, a call of higher priority takes the place of the newest of the lowest one. 0: no queue."`
 	QueueTimeout Duration  `yaml:"queueTimeout" default:"1s" min:"1ms" max:"1h" effect:"more" doc:"How long a call may wait."`
 	Adaptive     *Adaptive `yaml:"adaptive" later:"true" effect:"more" doc:"Adjust the limit automatically, instead of max."`
 }

@@ -101,6 +101,7 @@ func (cc *clientCall) ask(ctx context.Context, p *plan, now, within time.Time) e
 	if !cc.deadline.At.IsZero() && !now.Before(cc.deadline.At) {
 		return cc.overdue()
 	}
+	p.prioritize(c, now)
 	cc.choose(p, now)
 	return cc.admit(ctx, p, now)
 }

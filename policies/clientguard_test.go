@@ -49,7 +49,7 @@ func TestWhatIsWrongWithRulesInCodeIsNamed(t *testing.T) {
 		`rules[hedges].hedge.delay: is required`,
 		`rules[hedges].hedge.methods: is required`,
 		`rules[rates].rateLimit.rate: is required`,
-		`rules[nothing]: the rule has no effect: add timeout, rateLimit, concurrency, retry, hedge, circuitBreaker or outlierDetection`,
+		`rules[nothing]: the rule has no effect: add timeout, priority, rateLimit, concurrency, retry, hedge, circuitBreaker or outlierDetection`,
 		`rules[tie-b].timeout: timeout of rule tie-b and of rule tie-a are equally specific and match the same calls`,
 		`rules[tie-b].name: the name tie-b is taken by another rule`,
 		`rules[burst].rateLimit.burst: must be from 1 to 1000000000, not -1`,

@@ -104,6 +104,7 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	if err := g.askAccess(p, c, now); err != nil {
 		return err
 	}
+	p.prioritize(c, now)
 	if !t.deadline.At.IsZero() && !now.Before(t.deadline.At) {
 		return t.Late()
 	}

@@ -19,6 +19,7 @@ type kindFixture struct {
 	incoming func(*chain) (end func()) // nil for a kind of outgoing calls only
 	outgoing func(*billing)            // makes the refused call, too; nil for a kind of incoming calls only
 	noState  bool                      // to show
+	orders   bool                      // it refuses none, and the next call passes
 }
 
 // atOnce is for rules that refuse the first call.
@@ -26,6 +27,10 @@ func atOnce(*chain) (end func()) { return func() {} }
 
 var kindFixtures = map[config.Kind]kindFixture{
 	config.KindAccess: {rule: access(nil, []config.AccessEntry{{Caller: config.Patterns{"*"}}}), incoming: atOnce, noState: true},
+	config.KindPriority: {
+		rule: priority(config.PriorityLow), incoming: atOnce, noState: true, orders: true,
+		outgoing: func(b *billing) { _ = b.call(b.t.Context()) },
+	},
 	config.KindRateLimit: {
 		rule:     rate(0.001, 1),
 		incoming: func(c *chain) func() { c.calls(1, nil); return func() {} },
@@ -78,10 +83,15 @@ func TestEveryKindIsExplainedAndCounted(t *testing.T) {
 				b := newBilling(t, toBilling("r", f.rule))
 				f.outgoing(b)
 				checkKind(t, kind, config.ClientKinds(), b.guard.Snapshot().ExplainUpstream("billing", "Billing", "Get", ""), f.noState)
-				checkCount(t, kind, b.decisions("r", kind))
+				checkCount(t, kind, b.decisions("r", kind), f.orders)
 			})
 		}
 	}
+	kind := config.KindPriority
+	c := newChain(t, newRuleOn("r", "Arith", kindFixtures[kind].rule))
+	c.calls(1, nil)
+	checkKind(t, kind, config.ServerKinds(), c.now.Explain(mul, "", netip.Addr{}), true)
+	checkCount(t, kind, c.decisions("r", kind), true)
 	eachIncoming(t, config.Enforce, func(c *chain, kind config.Kind, f *kindFixture) {
 		defer f.incoming(c)()
 		_, err := lasting(c, c.now.Guard(mul))
@@ -89,7 +99,7 @@ func TestEveryKindIsExplainedAndCounted(t *testing.T) {
 			c.t.Errorf("refused by %+v", e)
 		}
 		checkKind(c.t, kind, config.ServerKinds(), c.now.Explain(mul, "", netip.Addr{}), f.noState)
-		checkCount(c.t, kind, c.decisions("r", kind))
+		checkCount(c.t, kind, c.decisions("r", kind), false)
 	})
 }
 
@@ -102,10 +112,13 @@ func fixtureOf(t *testing.T, kind config.Kind) *kindFixture {
 	return &f
 }
 
-// eachIncoming runs a test for each kind of incoming calls, under a rule of it.
+// eachIncoming runs a test for each kind of incoming calls that refuses any, under a rule of it.
 func eachIncoming(t *testing.T, m config.Mode, test func(c *chain, kind config.Kind, f *kindFixture)) {
 	for _, kind := range config.ServerKinds() {
 		f := fixtureOf(t, kind)
+		if f.orders {
+			continue
+		}
 		t.Run(string(kind), func(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) { test(newChain(t, newRuleOn("r", "Arith", f.rule, mode(m))), kind, f) })
 		})
@@ -141,6 +154,9 @@ func TestEveryKindOnlyCountsInShadow(t *testing.T) {
 	})
 	for _, kind := range config.ClientKinds() {
 		f := fixtureOf(t, kind)
+		if f.orders {
+			continue
+		}
 		synctest.Test(t, func(t *testing.T) {
 			b := newBilling(t, toBilling("r", f.rule, mode(config.Shadow)))
 			f.outgoing(b)
@@ -211,9 +227,9 @@ func checkKind(t *testing.T, kind config.Kind, order []config.Kind, x policies.E
 	}
 }
 
-func checkCount(t *testing.T, kind config.Kind, d policies.Decisions) {
+func checkCount(t *testing.T, kind config.Kind, d policies.Decisions, orders bool) {
 	t.Helper()
-	if d.Reject+d.ShadowReject == 0 {
+	if d.Reject+d.ShadowReject == 0 && (!orders || d.Allow == 0) {
 		t.Errorf("%s: a refusal is not counted: %+v", kind, d)
 	}
 }

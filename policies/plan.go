@@ -28,10 +28,12 @@ func (k *everyRule[T]) each() []*T { return []*T{&k.access, &k.rateLimit, &k.con
 
 // winners has one T for each kind of which only the first rule that applies counts.
 type winners[T any] struct {
-	breaker, timeout, retry, hedge, outlier T
+	priority, breaker, timeout, retry, hedge, outlier T
 }
 
-func (k *winners[T]) each() []*T { return []*T{&k.breaker, &k.timeout, &k.retry, &k.hedge, &k.outlier} }
+func (k *winners[T]) each() []*T {
+	return []*T{&k.priority, &k.breaker, &k.timeout, &k.retry, &k.hedge, &k.outlier}
+}
 
 // entry is one kind of a rule in a plan, with the conditions that are checked for each call.
 type entry struct {
@@ -113,6 +115,20 @@ func (p *plan) now(c *Call) time.Time {
 		return time.Now()
 	}
 	return time.Time{}
+}
+
+// prioritize sets the priority of the call.
+func (p *plan) prioritize(c *Call, now time.Time) {
+	c.priority = limit.PriorityNormal
+	if e := winner(p.priority, c, now); e != nil {
+		e.counts.Allow.Add(1)
+		if e.rule.enforcedFor(c) {
+			c.priority = e.rule.priority
+		}
+	}
+	if e := winner(p.shadow.priority, c, now); e != nil {
+		e.counts.Allow.Add(1)
+	}
 }
 
 // notifyBreakers delivers the events of the breakers. The caller must hold no lock.

@@ -126,6 +126,9 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 	if r.config.RateLimit != nil {
 		s.rateLimit = entryOf(config.KindRateLimit)
 	}
+	if r.config.Priority != nil {
+		s.priority = entryOf(config.KindPriority)
+	}
 	if r.config.Timeout != nil {
 		s.timeout = entryOf(config.KindTimeout)
 	}

@@ -75,7 +75,8 @@ func isCopy(a, b *config.Rule, kind config.Kind) bool {
 		return reflect.DeepEqual(a.RateLimit, b.RateLimit)
 	case config.KindConcurrency:
 		return reflect.DeepEqual(a.Concurrency, b.Concurrency)
-	case config.KindShed, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge, config.KindOutlierDetection:
+	case config.KindPriority, config.KindShed, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge,
+		config.KindOutlierDetection:
 	}
 	return false
 }
@@ -234,7 +235,8 @@ func (s *reach) isLooser(w *reach, kind config.Kind) bool {
 		// A call that waits in the queue of w may hold a permit of the rule.
 		return b.Concurrency != nil && a.Concurrency.Adaptive == nil && b.Concurrency.Adaptive == nil &&
 			b.Concurrency.Max > 0 && a.Concurrency.Max >= b.Concurrency.Max+b.Concurrency.Queue
-	case config.KindShed, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge, config.KindOutlierDetection:
+	case config.KindPriority, config.KindShed, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge,
+		config.KindOutlierDetection:
 	}
 	return false
 }

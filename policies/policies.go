@@ -129,6 +129,7 @@ type Call struct {
 	Deadline time.Time                       // the caller's own; zero means none
 
 	target   Target // of its guard
+	priority limit.Priority
 	asked    *entry // the last one: it is to blame for a panic
 	shadowed []ShadowRefusal
 }

@@ -57,6 +57,10 @@ func concurrency(maximum, queue int, wait time.Duration) func(*config.Rule) {
 	}
 }
 
+func priority(p config.Priority) func(*config.Rule) {
+	return func(r *config.Rule) { r.Priority = &p }
+}
+
 // rate is a limit of calls a second.
 func rate(perSecond float64, burst int64) func(*config.Rule) {
 	return func(r *config.Rule) { r.RateLimit = &config.RateLimit{Rate: config.Rate(perSecond), Burst: burst} }

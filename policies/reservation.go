@@ -167,7 +167,7 @@ func (v *reservation) lockPermits(p *plan, c *Call, now time.Time, closed bool) 
 		e.rule.semaphore.Lock()
 		claim.locked = true
 		e.health.Meet(limit.AtAsk)
-		claim.state = e.rule.semaphore.Room()
+		claim.state = e.rule.semaphore.Room(c.priority)
 		if claim.enforced && claim.state == limit.RoomNone && (v.full == nil || compareRanks(e.rank, v.full.rank) < 0) {
 			v.full = e
 		}
@@ -201,7 +201,7 @@ func (v *reservation) cancel(c *Call, open *openBreaker) error {
 			p.entry.counts.Reject.Add(1)
 		}
 	}
-	return noPermit(v.full.rule, false)
+	return noPermit(v.full.rule, queueFull)
 }
 
 // commit takes the tokens and permits, and releases the locks.
@@ -229,7 +229,7 @@ func (v *reservation) commit(call *Call) {
 			}
 			c.entry.counts.Allow.Add(1)
 		default:
-			c.waiter, v.queued = semaphore.Enqueue(), true
+			c.waiter, v.queued = semaphore.Enqueue(call.priority), true
 			continue
 		}
 		c.held = true
@@ -268,7 +268,7 @@ func (v *reservation) waitInQueues(ctx context.Context, call *Call, k *clock) (e
 		case limit.WaitTimedOut:
 			if k.deadline.Left() > 0 {
 				c.entry.counts.Reject.Add(1)
-				err = noPermit(r, true)
+				err = noPermit(r, "queue timeout")
 				break
 			}
 			k.waited = c.entry
@@ -277,6 +277,9 @@ func (v *reservation) waitInQueues(ctx context.Context, call *Call, k *clock) (e
 				k.countTimeout(true)
 			}
 			err = k.overdue()
+		case limit.Displaced:
+			c.entry.counts.Reject.Add(1)
+			err = noPermit(r, queueFull+", and a call of higher priority took the place of this one")
 		case limit.CallEnded:
 			err = r.RefuseEnded(ctx, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
 		}
@@ -356,14 +359,14 @@ func (v *reservation) unlock(c *Call) {
 	}
 }
 
-// noPermit returns the error of a concurrency limit. Its retry delay is a guess: once the queue has moved.
-func noPermit(r *rule, waited bool) error {
+const queueFull = "queue full"
+
+// noPermit returns the error of a concurrency limit. why is what became of its queue, if it has one. Its retry delay is a guess: once
+// the queue has moved.
+func noPermit(r *rule, why string) error {
 	what := "concurrency limit of " + strconv.Itoa(r.maximum) + " reached"
-	switch {
-	case waited:
-		what += " (queue timeout)"
-	case r.queue > 0:
-		what += " (queue full)"
+	if r.queue > 0 || why != queueFull {
+		what += " (" + why + ")"
 	}
 	return r.Refuse(code.Unavailable, code.ReasonOverloaded, what, 100*time.Millisecond)
 }

@@ -13,6 +13,8 @@ func settingOf(r *spec, kind config.Kind) string {
 	switch kind {
 	case config.KindAccess:
 		return accessSetting(r.config.Access)
+	case config.KindPriority:
+		return string(*r.config.Priority)
 	case config.KindRateLimit:
 		return rateLimitSetting(r)
 	case config.KindCircuitBreaker:

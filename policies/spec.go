@@ -40,7 +40,8 @@ type spec struct {
 	refuseKeyless bool // calls without the metadata of the key
 	limits        limit.RateLimits
 	maxWait       time.Duration // 0: reject at once
-	maximum       int           // of calls in flight
+	priority      limit.Priority
+	maximum       int // of calls in flight
 	queue         int
 	queueTimeout  time.Duration
 	breaker       *limit.BreakerSettings
@@ -74,6 +75,9 @@ func newSpec(c *config.Rule, revision int, host string) (*spec, error) {
 	r.setRateLimit(c.RateLimit)
 	if k := c.Concurrency; k != nil {
 		r.maximum, r.queue, r.queueTimeout = k.Max, k.Queue, k.QueueTimeout.Std()
+	}
+	if c.Priority != nil {
+		r.priority = priorityOf[*c.Priority]
 	}
 	if c.CircuitBreaker != nil {
 		if r.breaker, err = newBreakerSettings(c.CircuitBreaker); err != nil {
@@ -153,6 +157,11 @@ func (r *spec) setClientSide(c *config.Rule) error {
 		}
 	}
 	return nil
+}
+
+// priorityOf has the order of the priorities.
+var priorityOf = map[config.Priority]limit.Priority{
+	config.PriorityHigh: limit.PriorityHigh, config.PriorityNormal: limit.PriorityNormal, config.PriorityLow: limit.PriorityLow,
 }
 
 func newBreakerSettings(c *config.CircuitBreaker) (*limit.BreakerSettings, error) {

@@ -133,6 +133,8 @@ func (s *subject) finding(r *record, old, next *run) admin.Finding {
 	switch {
 	case rule.ClientSide():
 		f.NotForecast = "the calls to upstreams are not recorded by caller"
+	case s.kind == config.KindPriority:
+		f.NotForecast = "it refuses no call itself, but says which go first"
 	case s.kind.ClientOnly():
 		f.NotForecast = "it is not a rule for calls that come in"
 	}

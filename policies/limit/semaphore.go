@@ -6,7 +6,23 @@ import (
 	"time"
 )
 
-// Semaphore bounds the calls in flight; further calls wait in a bounded queue, first in, first out.
+// Priority says which of the calls goes first that an overloaded host cannot serve all of. The zero value is that of most calls.
+type Priority int8
+
+// The values of Priority.
+const (
+	PriorityLow Priority = iota - 1
+	PriorityNormal
+	PriorityHigh
+
+	priorities = iota
+)
+
+// place returns the index of the priority, from the lowest.
+func (p Priority) place() int { return int(p - PriorityLow) }
+
+// Semaphore bounds the calls in flight; further calls wait in a bounded queue, first in, first out within one priority. When it is
+// full, a call takes the place of the newest one of the lowest priority, if that is lower.
 //
 // A call that needs several semaphores locks all of them, in one order, before it decides. One that needs no other takes a
 // free permit without the lock, by TryAcquire.
@@ -22,8 +38,7 @@ type Semaphore struct {
 	// The lock guards the following fields.
 	queue   int
 	waiting int
-	first   *Waiter // of the queue
-	last    *Waiter
+	queues  [priorities]struct{ first, last *Waiter }
 }
 
 // guarded is beyond any number of calls.
@@ -31,9 +46,11 @@ const guarded = 1 << 62
 
 // Waiter is a call in the queue of a semaphore.
 type Waiter struct {
-	granted        chan struct{} // closed once a permit was acquired for the waiter
+	granted        chan struct{} // closed once a permit was acquired for the waiter, or another took its place
 	next, previous *Waiter
+	priority       Priority
 	queued         bool
+	displaced      bool // another took its place; set before granted is closed
 }
 
 // NewSemaphore returns a semaphore with maximum permits and a queue of that length.
@@ -100,14 +117,24 @@ const (
 )
 
 // Room returns the room for another call. The caller holds the lock.
-func (s *Semaphore) Room() Room {
+func (s *Semaphore) Room(p Priority) Room {
 	switch {
 	case s.inFlight() < s.max.Load():
 		return RoomFree
-	case s.waiting < s.queue:
+	case s.waiting < s.queue, s.behind(p) != nil:
 		return RoomQueue
 	}
 	return RoomNone
+}
+
+// behind returns the waiter that makes room for a call of a priority when the queue is full; nil: none does.
+func (s *Semaphore) behind(p Priority) *Waiter {
+	for i := range p.place() {
+		if w := s.queues[i].last; w != nil {
+			return w
+		}
+	}
+	return nil
 }
 
 // Acquire takes a permit, which Room has found free. The caller holds the lock.
@@ -145,20 +172,21 @@ const (
 	Acquired WaitResult = iota
 	WaitTimedOut
 	CallEnded
+	Displaced // by a call of higher priority
 )
 
 // Wait waits for the permit of w, at most maxWait. Unless it is acquired, w leaves the queue.
 func (s *Semaphore) Wait(ctx context.Context, w *Waiter, maxWait time.Duration) WaitResult {
 	select {
 	case <-w.granted: // during the wait for another semaphore
-		return Acquired
+		return w.result()
 	default:
 	}
 	timer := time.NewTimer(maxWait)
 	defer timer.Stop()
 	select {
 	case <-w.granted:
-		return Acquired
+		return w.result()
 	case <-timer.C:
 		s.Leave(w)
 		return WaitTimedOut
@@ -168,12 +196,23 @@ func (s *Semaphore) Wait(ctx context.Context, w *Waiter, maxWait time.Duration) 
 	}
 }
 
+// result returns the result of a wait that the semaphore has ended.
+func (w *Waiter) result() WaitResult {
+	if w.displaced {
+		return Displaced
+	}
+	return Acquired
+}
+
 // Leave removes w from the queue. A permit granted meanwhile passes on to the next waiter.
 func (s *Semaphore) Leave(w *Waiter) {
 	s.Lock()
 	defer s.Unlock()
-	if w.queued {
+	switch {
+	case w.queued:
 		s.dequeue(w)
+		return
+	case w.displaced:
 		return
 	}
 	s.state.Add(-1)
@@ -196,38 +235,48 @@ func (s *Semaphore) Counts() (inFlight, waiting int) {
 	return int(s.inFlight()), s.waiting
 }
 
-// grant gives the free permits to the head of the queue.
+// grant gives the free permits to the calls that wait, those of the highest priority first.
 func (s *Semaphore) grant() {
-	for s.first != nil && s.inFlight() < s.max.Load() {
-		w := s.first
-		s.dequeue(w)
-		s.Acquire()
-		close(w.granted)
+	for i := priorities - 1; i >= 0; i-- {
+		for q := &s.queues[i]; q.first != nil && s.inFlight() < s.max.Load(); {
+			w := q.first
+			s.dequeue(w)
+			s.Acquire()
+			close(w.granted)
+		}
 	}
 }
 
-// Enqueue joins the queue. The caller holds the lock.
-func (s *Semaphore) Enqueue() *Waiter {
-	w := &Waiter{granted: make(chan struct{}), queued: true, previous: s.last}
-	if s.last == nil {
-		s.first = w
-	} else {
-		s.last.next = w
+// Enqueue joins the queue, for which Room has found room. The caller holds the lock.
+func (s *Semaphore) Enqueue(p Priority) *Waiter {
+	if s.waiting >= s.queue {
+		gone := s.behind(p)
+		s.dequeue(gone)
+		gone.displaced = true
+		close(gone.granted)
 	}
-	s.last = w
+	q := &s.queues[p.place()]
+	w := &Waiter{granted: make(chan struct{}), queued: true, priority: p, previous: q.last}
+	if q.last == nil {
+		q.first = w
+	} else {
+		q.last.next = w
+	}
+	q.last = w
 	s.waiting++
 	return w
 }
 
 func (s *Semaphore) dequeue(w *Waiter) {
 	w.queued = false
+	q := &s.queues[w.priority.place()]
 	if w.previous == nil {
-		s.first = w.next
+		q.first = w.next
 	} else {
 		w.previous.next = w.next
 	}
 	if w.next == nil {
-		s.last = w.previous
+		q.last = w.previous
 	} else {
 		w.next.previous = w.previous
 	}

@@ -13,7 +13,7 @@ func TestPermitGrantedToAWaiterThatLeavesPassesOn(t *testing.T) {
 	s := limit.NewSemaphore(1, 2)
 	s.Lock()
 	s.Acquire()
-	w := s.Enqueue()
+	w := s.Enqueue(limit.PriorityNormal)
 	s.Unlock()
 	s.Release() // grants w
 	s.Leave(w)
@@ -37,7 +37,7 @@ func TestNoPermitIsTakenPastTheLock(t *testing.T) {
 		t.Error("a third permit of two")
 	}
 	s.Lock()
-	w := s.Enqueue()
+	w := s.Enqueue(limit.PriorityNormal)
 	s.Unlock()
 	s.SetLimits(1, 1)
 	s.Release()
@@ -77,13 +77,13 @@ func TestPermitsAreNeverMoreThanTheMaximum(t *testing.T) {
 					continue
 				}
 				s.Lock()
-				if s.Room() == limit.RoomFree {
+				if s.Room(limit.PriorityNormal) == limit.RoomFree {
 					s.Acquire()
 					s.Unlock()
 					run()
 					continue
 				}
-				w := s.Enqueue()
+				w := s.Enqueue(limit.PriorityNormal)
 				s.Unlock()
 				if s.Wait(t.Context(), w, time.Minute) != limit.Acquired {
 					t.Error("no permit")
