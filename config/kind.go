@@ -34,7 +34,6 @@ const (
 	timed                        // depends on the time that a call has
 	byNumber                     // refuses calls by their number
 	orders                       // says which calls other kinds refuse first, and refuses none
-	later                        // not supported yet
 )
 
 // kinds lists all kinds in the order in which a server evaluates them. client is the place in the order of a client, from 1;
@@ -47,7 +46,7 @@ var kinds = [...]struct {
 }{
 	{KindAccess, incoming | everyRule, 0, func(r *Rule) bool { return r.Access != nil }},
 	{KindPriority, incoming | oneWins | orders, 2, func(r *Rule) bool { return r.Priority != nil }},
-	{KindShed, incoming | everyRule | later, 0, func(r *Rule) bool { return r.Shed != nil }},
+	{KindShed, incoming | everyRule | byNumber, 0, func(r *Rule) bool { return r.Shed != nil }},
 	{KindRateLimit, incoming | everyRule | timed | byNumber, 3, func(r *Rule) bool { return r.RateLimit != nil }},
 	{KindCircuitBreaker, incoming | oneWins | timed, 7, func(r *Rule) bool { return r.CircuitBreaker != nil }},
 	{KindConcurrency, incoming | everyRule | timed | byNumber, 4, func(r *Rule) bool { return r.Concurrency != nil }},
@@ -95,21 +94,19 @@ func (k Kind) block(r *Rule) reflect.Value {
 	return reflect.ValueOf(r).Elem().FieldByName(strings.ToUpper(string(k[:1])) + string(k[1:]))
 }
 
-// Kinds returns the supported kinds, in the order in which a server evaluates them, then those of clients.
+// Kinds returns the kinds, in the order in which a server evaluates them, then those of clients.
 func Kinds() []Kind {
-	var supported []Kind
+	list := make([]Kind, len(kinds))
 	for i := range kinds {
-		if kinds[i].traits&later == 0 {
-			supported = append(supported, kinds[i].kind)
-		}
+		list[i] = kinds[i].kind
 	}
-	return supported
+	return list
 }
 
-// ServerKinds returns the supported kinds for incoming calls, in the order of evaluation.
+// ServerKinds returns the kinds for incoming calls, in the order of evaluation.
 func ServerKinds() []Kind { return slices.DeleteFunc(Kinds(), Kind.ClientOnly) }
 
-// ClientKinds returns the supported kinds for calls to upstreams, in the order of evaluation.
+// ClientKinds returns the kinds for calls to upstreams, in the order of evaluation.
 func ClientKinds() []Kind {
 	list := slices.DeleteFunc(Kinds(), Kind.ServerOnly)
 	slices.SortFunc(list, func(a, b Kind) int { return cmp.Compare(kinds[a.place()].client, kinds[b.place()].client) })

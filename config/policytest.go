@@ -40,6 +40,7 @@ type TestStep struct {
 	Peer        string            `yaml:"peer" pattern:"ip" doc:"Address that the calls come from."`
 	Metadata    map[string]string `yaml:"metadata" doc:"Metadata of each call."`
 	Deadline    Duration          `yaml:"deadline" min:"0" max:"24h" doc:"The caller's own deadline, from the start of each call. Default: none."`
+	CPU         Share             `yaml:"cpu" default:"0" min:"0" max:"1" doc:"CPU utilization during the calls, for rules with shed."`
 	After       Duration          `yaml:"after" min:"0" max:"8760h" doc:"Pause before the step."`
 	Together    bool              `yaml:"together" default:"false" doc:"The step begins together with the step before it."`
 	Count       int               `yaml:"count" default:"1" min:"1" max:"100000" doc:"Number of calls."`

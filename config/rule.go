@@ -22,7 +22,7 @@ type Rule struct {
 
 	Access           *Access           `yaml:"access" doc:"Which callers may call."`
 	Priority         *Priority         `yaml:"priority" enum:"high,normal,low" doc:"Which calls go first where shed or a full queue has to choose: high, normal (calls without such a rule) or low. The most specific rule wins."`
-	Shed             *Shed             `yaml:"shed" later:"true" doc:"Refuse a growing share of calls when the machine is busy."`
+	Shed             *Shed             `yaml:"shed" doc:"Refuse a growing share of calls while the CPU is busy, those of low priority first."`
 	RateLimit        *RateLimit        `yaml:"rateLimit" doc:"Limit the rate of calls: a token bucket, refilled evenly at rate/per."`
 	CircuitBreaker   *CircuitBreaker   `yaml:"circuitBreaker" doc:"Stop calls to a failing method or endpoint for a while."`
 	Concurrency      *Concurrency      `yaml:"concurrency" doc:"Limit the calls in flight."`
@@ -212,21 +212,21 @@ const (
 
 // Concurrency bounds the calls in flight, incoming or to an upstream. A call counts once, whatever its attempts.
 type Concurrency struct {
-	Max          int       `yaml:"max" min:"1" max:"1000000" effect:"more" doc:"Maximum number of calls in flight; required."`
+	Max          int       `yaml:"max" min:"1" max:"1000000" effect:"more" doc:"Maximum number of calls in flight; required, unless adaptive is given."`
 	Queue        int       `yaml:"queue" default:"0" min:"0" max:"1000000" effect:"more" doc:"Calls that may wait, first in, first out within one priority. When it is full, a call of higher priority takes the place of the newest of the lowest one. 0: no queue."`
 	QueueTimeout Duration  `yaml:"queueTimeout" default:"1s" min:"1ms" max:"1h" effect:"more" doc:"How long a call may wait."`
-	Adaptive     *Adaptive `yaml:"adaptive" later:"true" effect:"more" doc:"Adjust the limit automatically, instead of max."`
+	Adaptive     *Adaptive `yaml:"adaptive" effect:"more" doc:"A limit that follows from how long calls take, instead of max: it grows while it is used up and calls do not become slower, and shrinks when they do."`
 }
 
 // Adaptive is the range of a limit that adjusts itself.
 type Adaptive struct {
-	Min int `yaml:"min" default:"10" min:"1" max:"1000000" doc:"Minimum limit."`
+	Min int `yaml:"min" default:"10" min:"1" max:"1000000" doc:"Minimum limit, with which it begins."`
 	Max int `yaml:"max" default:"2000" min:"1" max:"1000000" doc:"Maximum limit."`
 }
 
-// Shed refuses a growing ratio of calls when the machine is busy.
+// Shed refuses a growing share of calls while the CPU is busy.
 type Shed struct {
-	CPUAbove Share `yaml:"cpuAbove" required:"true" min:"0.01" max:"1" effect:"more" doc:"CPU utilization above which calls are refused."`
+	CPUAbove Share `yaml:"cpuAbove" required:"true" min:"0.01" max:"1" effect:"more" doc:"CPU utilization above which calls are refused, of the quota of the control group or, without one, of the processors that the process may use; a mean over about a second. At 100% of it, 95% are refused; half way there, 47% of the calls of normal priority, 95% of those of low priority and none of high priority."`
 }
 
 // CircuitBreaker stops calls to a failing target. At least one of failureRate, consecutiveFailures and slowCallRate

@@ -160,6 +160,9 @@ func (c kindChecker) check(r *Rule) {
 	if r.Concurrency != nil {
 		c.concurrency(r)
 	}
+	if r.Shed != nil && r.Shed.CPUAbove >= 1 {
+		c.rule(lint.NoEffect, r, "shed.cpuAbove", "has no effect: the utilization is never above 100%%")
+	}
 	if r.Access != nil {
 		c.access(r)
 	}
@@ -253,7 +256,19 @@ func (c kindChecker) burst(r *Rule) {
 func (c kindChecker) concurrency(r *Rule) {
 	limit := r.Concurrency
 	if limit.Max == 0 && limit.Adaptive == nil && !r.at.written("concurrency.max") {
-		c.rule(lint.NeedsOther, r, "concurrency", "max is required")
+		c.rule(lint.NeedsOther, r, "concurrency", "max or adaptive is required")
+	}
+	if a := limit.Adaptive; a != nil {
+		if limit.Max != 0 || r.at.written("concurrency.max") {
+			c.rule(lint.Conflicting, r, "concurrency.adaptive", "takes the place of max: remove one of them; the bounds of the limit are adaptive: {min: 10, max: 2000}")
+		}
+		if a.Min > a.Max {
+			path := "concurrency.adaptive.min"
+			if !r.at.written(path) {
+				path = "concurrency.adaptive.max"
+			}
+			c.rule(lint.Contradiction, r, path, "min (%d) is more than max (%d)", a.Min, a.Max)
+		}
 	}
 	if limit.Queue == 0 && r.at.written("concurrency.queueTimeout") {
 		c.rule(lint.NoEffect, r, "concurrency.queueTimeout", "has no effect without queue")

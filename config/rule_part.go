@@ -29,7 +29,7 @@ func Tight(r *Rule) *Rule {
 		c.RateLimit.Burst = 1
 	}
 	if c.Concurrency != nil {
-		c.Concurrency.Max = 1
+		c.Concurrency.Max, c.Concurrency.Adaptive = 1, nil
 	}
 	return &c
 }

@@ -30,6 +30,7 @@ func breaking(h *hosttest.Host, kind config.Kind, at limit.Moment) {
 var settingsOfKinds = map[config.Kind]string{
 	config.KindAccess:           "access: {allow: [{caller: '*'}]}",
 	config.KindPriority:         "priority: low",
+	config.KindShed:             "shed: {cpuAbove: 100%}",
 	config.KindRateLimit:        "rateLimit: {rate: 10000}",
 	config.KindCircuitBreaker:   "circuitBreaker: {consecutiveFailures: 100}",
 	config.KindConcurrency:      "concurrency: {max: 100}",
@@ -51,7 +52,7 @@ func TestABrokenRuleIsToldAndItsEditUndone(t *testing.T) {
 		for _, mode := range []string{"mode: enforce", "mode: shadow", "enforceShare: 100%"} {
 			for _, at := range []limit.Moment{limit.AtCompile, limit.AtTaste, limit.AtMatch, limit.AtAsk, limit.AtDone} {
 				client := kind.ClientOnly()
-				if at == limit.AtDone && (kind == config.KindAccess || kind == config.KindPriority || kind == config.KindRateLimit || kind == config.KindRetry) {
+				if at == limit.AtDone && (kind == config.KindAccess || kind == config.KindPriority || kind == config.KindShed || kind == config.KindRateLimit || kind == config.KindRetry) {
 					continue // there is nothing to do at the end of a call that succeeds
 				}
 				t.Run(fmt.Sprintf("%s %s %s", kind, mode, at), func(t *testing.T) {

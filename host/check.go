@@ -214,7 +214,21 @@ func (c *checker) compile() {
 		return
 	}
 	c.problems = append(c.problems, snapshot.Unmatched()...)
+	if !machine.HasCPU() {
+		c.problems = append(c.problems, unmeasured(c.set.Rules)...)
+	}
 	c.problems = append(c.problems, (&config.Edit{Next: c.set, Targets: targetsOf(c.known)}).Judge()...)
+}
+
+// unmeasured warns of rules that need the CPU utilization, on a system where it cannot be measured.
+func unmeasured(rules []config.Rule) (problems config.Problems) {
+	for i := range rules {
+		if r := &rules[i]; r.Shed != nil && r.Mode != config.Off {
+			p := r.Position("shed").Problem(r.Path()+".shed", "has no effect on this system: its CPU utilization cannot be measured")
+			problems = append(problems, p.Coded(lint.NoEffect))
+		}
+	}
+	return problems
 }
 
 // gateway checks that the targets of HTTP routes exist.

@@ -49,8 +49,8 @@ func (c *comparison) ask(ctx context.Context, guard *policies.Guard) {
 		c.through = false
 		c.ticket.Cancel()
 	}
-	if e != nil && kindOf[e.Reason].ByNumber() {
-		c.limited = cause{method: c.tally.method, rule: c.window.rules.Heir(e.Rule), kind: kindOf[e.Reason], reason: e.Reason}
+	if e != nil && kindBehind(e, e.Reason).ByNumber() {
+		c.limited = cause{method: c.tally.method, rule: c.window.rules.Heir(e.Rule), kind: kindBehind(e, e.Reason), reason: e.Reason}
 	}
 }
 
@@ -79,7 +79,7 @@ func (c *comparison) decided(e *code.Error, waited policies.Waited) {
 func (c *comparison) cause(e *code.Error, waited policies.Waited) (by cause, ok bool) {
 	w := c.window
 	label, by := e.Rule, cause{method: c.tally.method, reason: e.Reason}
-	rule, kind := ruleBehind(w.next.set, label, e.Reason)
+	rule, kind := ruleBehind(w.next.set, label, kindBehind(e, e.Reason))
 	if waited.Rule != "" {
 		label = waited.Rule
 		rule, kind = ruleNamed(w.next.set, label), waited.Kind

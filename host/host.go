@@ -338,6 +338,7 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		h.applier.state.close()
 		h.tracing.Shutdown(closing)
 		h.rules.expiries.close()
+		h.rules.cpu.Measure(false)
 		h.sampler.Close()
 		h.heap.Restore()
 	})

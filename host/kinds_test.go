@@ -20,6 +20,7 @@ func TestTheReasonOfEachKindIsItsOwn(t *testing.T) {
 			config.KindConcurrency:      {"{max: 1}"},
 			config.KindTimeout:          {"1h"},
 			config.KindPriority:         {never},
+			config.KindShed:             {"{cpuAbove: 50%}"},
 			config.KindRetry:            {spent}, // of policies.SpentError
 			config.KindHedge:            {never},
 			config.KindOutlierDetection: {never},
@@ -29,14 +30,14 @@ func TestTheReasonOfEachKindIsItsOwn(t *testing.T) {
 		}
 		counts := false
 		for _, fixture := range fixtures {
-			reason := fixture
+			behind := kindOf[fixture]
 			if fixture != never && !kind.ClientOnly() {
-				var byNumber bool
-				reason, byNumber = refusedFor(t, kind, fixture)
+				e, byNumber := refusedFor(t, kind, fixture)
+				behind = kindBehind(e, e.Reason)
 				counts = counts || byNumber
 			}
-			if reason != never && kindOf[reason] != kind {
-				t.Errorf("%s refuses for %q, which is the reason of %q", kind, reason, kindOf[reason])
+			if fixture != never && behind != kind {
+				t.Errorf("a refusal by %s is taken for one by %q", kind, behind)
 			}
 		}
 		if counts != kind.ByNumber() {
@@ -45,9 +46,9 @@ func TestTheReasonOfEachKindIsItsOwn(t *testing.T) {
 	}
 }
 
-// refusedFor returns the reason for which a rule of one kind refuses or ends one of three calls. The first fails once the second has
+// refusedFor returns the error with which a rule of one kind refuses or ends one of three calls. The first fails once the second has
 // begun; byNumber reports whether the second is refused.
-func refusedFor(t *testing.T, kind config.Kind, block string) (reason string, byNumber bool) {
+func refusedFor(t *testing.T, kind config.Kind, block string) (e *code.Error, byNumber bool) {
 	t.Helper()
 	text := "rules: [{name: r, match: {service: Till}, " + string(kind) + ": " + block + "}]\n"
 	rules, problems := config.DecodeRules("r.yaml", []byte(text), nil)
@@ -55,7 +56,7 @@ func refusedFor(t *testing.T, kind config.Kind, block string) (reason string, by
 		t.Fatal(problems)
 	}
 	target := policies.Target{Service: "Till", Method: "Get"}
-	s, err := policies.Compile(rules, []policies.Target{target}, nil, policies.Options{})
+	s, err := policies.Compile(rules, []policies.Target{target}, nil, policies.Options{CPU: func() policies.Load { return policies.Load{Utilization: 0.75, Cores: 1} }})
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -63,14 +64,14 @@ func refusedFor(t *testing.T, kind config.Kind, block string) (reason string, by
 	for i := range tickets {
 		call := policies.Call{Metadata: noMetadata{}}
 		if err := s.Guard(target).Enter(t.Context(), &call, &tickets[i]); err != nil {
-			return code.From(err).Reason, i == 1
+			return code.From(err), i == 1
 		}
 		defer tickets[i].Done(nil)
 		if i == 1 {
 			tickets[0].Done(code.Errorf(code.Unavailable, "down"))
 		}
 	}
-	return tickets[2].Late().Reason, false
+	return tickets[2].Late(), false
 }
 
 type noMetadata struct{}

@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"slices"
@@ -39,10 +40,14 @@ var otherTimeoutKinds = []config.Kind{config.KindRateLimit, config.KindConcurren
 // gets the reason of the last attempt.
 const reasonRetryBudget = "retry_budget"
 
-// ruleBehind returns the rule of a refusal and the kind of it that refused; nil if there is none.
-func ruleBehind(set *config.Set, label, reason string) (*config.Rule, config.Kind) {
-	kind, ok := kindOf[reason]
-	if !ok {
+// kindBehind returns the kind of rule behind an error with a reason; empty if there is none.
+func kindBehind(e *code.Error, reason string) config.Kind {
+	return cmp.Or(config.Kind(e.Kind()), kindOf[reason])
+}
+
+// ruleBehind returns the rule of a refusal by a kind, and the kind of it that refused; nil if there is none.
+func ruleBehind(set *config.Set, label string, kind config.Kind) (*config.Rule, config.Kind) {
+	if kind == "" {
 		return nil, ""
 	}
 	rule := ruleNamed(set, label)
@@ -80,7 +85,7 @@ func keyOf(s *policies.Snapshot, rule, reason string, t policies.Target, c *poli
 // method under which such log lines are sampled.
 func (c *recorder) recordRefusal(g *generation, key refusalKey, subject, trace string, e *code.Error) {
 	c.refusals.add(time.Now(), key, func(r *refusal) {
-		if rule, kind := ruleBehind(g.set, key.rule, key.reason); rule != nil {
+		if rule, kind := ruleBehind(g.set, key.rule, kindBehind(e, key.reason)); rule != nil {
 			r.kind, r.position = string(kind), rule.Position(string(kind)).String()
 			r.state = stateOf(g, rule.Name, kind, &key)
 		}

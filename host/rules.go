@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
 	"github.com/easymicro/easymicro/policies"
@@ -19,6 +20,7 @@ type rules struct {
 	*core
 	pool     *client.Pool
 	expiries expiries
+	cpu      machine.CPU
 	fault    func(*policies.Options) // set by tests, to have rules panic
 }
 
@@ -30,6 +32,7 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	o := compileOptions(next.set, p.name)
 	o.Revision, o.OnTransition, o.Pool = next.revision, p.logTransition, p.pool
 	o.OnBroken = func(b policies.Broken) { p.ruleBroke(next, &b) }
+	o.CPU = p.load()
 	o.Restore, o.Holds = next.restores, next.overrides.holds()
 	if p.fault != nil {
 		p.fault(&o)
@@ -48,7 +51,19 @@ func (p *rules) plan(_ context.Context, prev, next *generation) (step, error) {
 	return commitOnly(func(context.Context) {
 		p.expiries.follow(next.set)
 		p.shadows.follow(next)
+		p.cpu.Measure(next.policies.Sheds())
 	}), nil
+}
+
+// load returns the function that returns the CPU utilization; nil if it cannot be measured.
+func (p *rules) load() func() policies.Load {
+	if !machine.HasCPU() {
+		return nil
+	}
+	return func() policies.Load {
+		u := p.cpu.Utilization()
+		return policies.Load{Utilization: u.Share, Cores: u.Cores, Over: u.Over}
+	}
 }
 
 // compileOptions returns what the rules need to know of a set.

@@ -62,12 +62,15 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 	if anew[config.KindTimeout] {
 		anew[config.KindCircuitBreaker] = true // it opens because of other timeouts
 	}
+	if anew[config.KindPriority] || anew[config.KindShed] { // it refuses other calls because of other priorities
+		anew[config.KindPriority], anew[config.KindShed] = true, true
+	}
 	var rules []config.Rule
 	for _, r := range old.rules {
 		var kinds []config.Kind
 		for _, kind := range r.comparedKinds() {
 			// All rules of a kind take part if it has no state, or if one of them wins.
-			if all || !same[pair{r.name, kind}] || anew[kind] && !kind.ByNumber() {
+			if all || !same[pair{r.name, kind}] || anew[kind] && (kind == config.KindShed || !kind.ByNumber()) {
 				kinds = append(kinds, kind)
 			}
 		}
@@ -75,7 +78,7 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 			rules = append(rules, config.ForBaseline(r.config, kinds))
 		}
 	}
-	for _, kind := range [...]config.Kind{config.KindTimeout, config.KindCircuitBreaker} {
+	for _, kind := range [...]config.Kind{config.KindTimeout, config.KindCircuitBreaker, config.KindShed} {
 		for _, r := range next.rules {
 			if anew[kind] && slices.Contains(r.comparedKinds(), kind) {
 				b.changed[pair{r.name, kind}] = true // unchanged, but it may decide on other calls
@@ -89,6 +92,7 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 	var err error
 	b.rules, err = Compile(rules, targets, nil, Options{
 		Host: old.host, Revision: old.revision, Aliases: old.neighbours.aliases, Upstreams: old.neighbours.upstreams, Remote: old.neighbours.remote,
+		CPU: old.meter.cpu,
 	})
 	if err != nil {
 		return nil, err

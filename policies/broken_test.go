@@ -53,6 +53,7 @@ func (f *faulty) wants(t *testing.T, s *policies.Snapshot, broken bool) {
 var settingsOfKinds = map[config.Kind]func(*config.Rule){
 	config.KindAccess:           access([]config.AccessEntry{{Caller: config.Patterns{"web"}}}, nil),
 	config.KindPriority:         priority(config.PriorityHigh),
+	config.KindShed:             shed(1),
 	config.KindRateLimit:        rate(1000, 1000),
 	config.KindCircuitBreaker:   circuit(config.CircuitBreaker{ConsecutiveFailures: 100}),
 	config.KindConcurrency:      concurrency(10, 0, 0),
@@ -138,7 +139,7 @@ func TestARuleThatPanicsIsNotAskedAgain(t *testing.T) {
 				ticket.Done(code.Errorf(code.Unavailable, "failed"))
 			}
 		}
-		f.wants(t, s, at != limit.AtDone || kind != config.KindAccess && kind != config.KindPriority && kind != config.KindRateLimit)
+		f.wants(t, s, at != limit.AtDone || kind != config.KindAccess && kind != config.KindPriority && kind != config.KindShed && kind != config.KindRateLimit)
 		if n := tokensLeft(s, "stays"); n != 100-passed {
 			t.Errorf("%d tokens left after %d calls", n, passed)
 		}

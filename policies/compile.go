@@ -31,7 +31,7 @@ func Compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options) (
 // compile is Compile without a guard against panics. It calls begin before it handles a rule by itself.
 func compile(rules []config.Rule, targets []Target, prev *Snapshot, o Options, begin func(*config.Rule)) (*Snapshot, error) {
 	s := &Snapshot{
-		revision: o.Revision, host: o.Host, lineage: lineage{sink: new(sink), pool: o.Pool},
+		revision: o.Revision, host: o.Host, lineage: lineage{sink: new(sink), pool: o.Pool, meter: &meter{cpu: o.CPU}},
 		byName: make(map[string]*rule, len(rules)), guards: make(map[Target]*Guard, len(targets)),
 		neighbours: neighbours{aliases: o.Aliases, upstreams: o.Upstreams, remote: o.Remote},
 	}

@@ -102,6 +102,9 @@ func (f *facts) status(r *rule, kinds []config.Kind, now time.Time) (status, det
 			b := r.brokenBy(kind, p)
 			broken = append(broken, fmt.Sprintf("%s %s: %s", kind, b.Effect(), b.Panic))
 		}
+		if kind == config.KindShed && r.meter.cpu == nil {
+			partly = append(partly, "shed "+unmeasured)
+		}
 		partly = append(partly, f.overrides(ruleKind{r, kind}, now)...)
 	}
 	if r.share < 1 {

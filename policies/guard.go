@@ -105,6 +105,11 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 		return err
 	}
 	p.prioritize(c, now)
+	if len(p.shed) > 0 {
+		if err := p.askLoad(c, now); err != nil {
+			return err
+		}
+	}
 	if !t.deadline.At.IsZero() && !now.Before(t.deadline.At) {
 		return t.Late()
 	}

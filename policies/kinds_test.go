@@ -31,6 +31,7 @@ var kindFixtures = map[config.Kind]kindFixture{
 		rule: priority(config.PriorityLow), incoming: atOnce, noState: true, orders: true,
 		outgoing: func(b *billing) { _ = b.call(b.t.Context()) },
 	},
+	config.KindShed: {rule: shed(0.5), incoming: atOnce},
 	config.KindRateLimit: {
 		rule:     rate(0.001, 1),
 		incoming: func(c *chain) func() { c.calls(1, nil); return func() {} },

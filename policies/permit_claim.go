@@ -1,6 +1,10 @@
 package policies
 
-import "github.com/easymicro/easymicro/policies/limit"
+import (
+	"time"
+
+	"github.com/easymicro/easymicro/policies/limit"
+)
 
 // permitClaim is one concurrency limit that the call is under.
 type permitClaim struct {
@@ -10,10 +14,29 @@ type permitClaim struct {
 	held     bool // from commit, or the end of a wait, to release
 	state    limit.Room
 	waiter   *limit.Waiter
+	begun    time.Time // when it was held, if the limit adapts
 }
 
-// leave gives the claim up. sole reports that its permit was taken without the lock.
-func (p *permitClaim) leave(sole bool) {
+// hold notes that the claim has its permit.
+func (p *permitClaim) hold() {
+	p.held = true
+	if p.entry.rule.adaptive != nil {
+		p.begun = time.Now()
+	}
+}
+
+// release returns the permit of a call that was made, from whose duration a limit that adapts learns.
+func (p *permitClaim) release() {
+	r := p.entry.rule
+	if r.adaptive != nil && !p.begun.IsZero() {
+		now := time.Now()
+		r.adaptive.Observe(now, now.Sub(p.begun), r.semaphore.Running())
+	}
+	r.semaphore.Release()
+}
+
+// leave gives the claim up. sole reports that its permit was taken without the lock, made that the call was made.
+func (p *permitClaim) leave(sole, made bool) {
 	s := p.entry.rule.semaphore
 	if p.locked {
 		p.locked = false
@@ -22,7 +45,10 @@ func (p *permitClaim) leave(sole bool) {
 	if p.waiter != nil {
 		s.Leave(p.waiter)
 	}
-	if p.held || sole {
+	switch {
+	case p.held && made:
+		p.release()
+	case p.held || sole:
 		s.Release()
 	}
 }

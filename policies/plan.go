@@ -21,10 +21,10 @@ type plan struct {
 
 // everyRule has one T for each kind of which every rule that applies is evaluated.
 type everyRule[T any] struct {
-	access, rateLimit, concurrency T
+	access, shed, rateLimit, concurrency T
 }
 
-func (k *everyRule[T]) each() []*T { return []*T{&k.access, &k.rateLimit, &k.concurrency} }
+func (k *everyRule[T]) each() []*T { return []*T{&k.access, &k.shed, &k.rateLimit, &k.concurrency} }
 
 // winners has one T for each kind of which only the first rule that applies counts.
 type winners[T any] struct {
@@ -129,6 +129,35 @@ func (p *plan) prioritize(c *Call, now time.Time) {
 	if e := winner(p.shadow.priority, c, now); e != nil {
 		e.counts.Allow.Add(1)
 	}
+}
+
+// askLoad returns the refusal of a call because of the CPU utilization. One draw counts for all rules, so that they do not add up.
+func (p *plan) askLoad(c *Call, now time.Time) error {
+	var load Load
+	draw := -1.0
+	for _, e := range p.shed {
+		if !e.applies(c, now) {
+			continue
+		}
+		e.health.Meet(limit.AtAsk)
+		m := e.rule.meter
+		if m.cpu == nil {
+			continue
+		}
+		load = m.cpu()
+		share := load.RefusedShare(e.rule.cpuAbove, c.priority)
+		if share > 0 && draw < 0 {
+			draw = m.draws.Next()
+		}
+		if share == 0 || draw >= share {
+			e.counts.Allow.Add(1)
+			continue
+		}
+		if e.countRefusal(c, e.rule.enforcedFor(c), config.KindShed, code.Unavailable, code.ReasonOverloaded) {
+			return refusalByLoad(&e.rule.spec, &load, share, c.priority)
+		}
+	}
+	return nil
 }
 
 // notifyBreakers delivers the events of the breakers. The caller must hold no lock.

@@ -157,6 +157,9 @@ func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step 
 		s.access = entryOf(config.KindAccess)
 		s.access.access = r.accessFor(of.target.Method)
 	}
+	if r.config.Shed != nil {
+		s.shed = entryOf(config.KindShed)
+	}
 	return s
 }
 

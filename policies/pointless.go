@@ -71,11 +71,13 @@ func isCopy(a, b *config.Rule, kind config.Kind) bool {
 	switch kind {
 	case config.KindAccess:
 		return reflect.DeepEqual(a.Access, b.Access)
+	case config.KindShed:
+		return reflect.DeepEqual(a.Shed, b.Shed)
 	case config.KindRateLimit:
 		return reflect.DeepEqual(a.RateLimit, b.RateLimit)
 	case config.KindConcurrency:
 		return reflect.DeepEqual(a.Concurrency, b.Concurrency)
-	case config.KindPriority, config.KindShed, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge,
+	case config.KindPriority, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge,
 		config.KindOutlierDetection:
 	}
 	return false
@@ -229,13 +231,15 @@ func (s *reach) isLooser(w *reach, kind config.Kind) bool {
 	switch kind {
 	case config.KindAccess:
 		return b.Access != nil && s.allowsAllOf(w)
+	case config.KindShed:
+		return b.Shed != nil && a.Shed.CPUAbove >= b.Shed.CPUAbove
 	case config.KindRateLimit:
 		return b.RateLimit != nil && looserRate(a, b)
 	case config.KindConcurrency:
 		// A call that waits in the queue of w may hold a permit of the rule.
 		return b.Concurrency != nil && a.Concurrency.Adaptive == nil && b.Concurrency.Adaptive == nil &&
 			b.Concurrency.Max > 0 && a.Concurrency.Max >= b.Concurrency.Max+b.Concurrency.Queue
-	case config.KindPriority, config.KindShed, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge,
+	case config.KindPriority, config.KindCircuitBreaker, config.KindTimeout, config.KindRetry, config.KindHedge,
 		config.KindOutlierDetection:
 	}
 	return false

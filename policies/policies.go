@@ -81,6 +81,10 @@ type Options struct {
 	// OnBroken receives each kind of a rule that panics, once, on the goroutine of a call or a timer: it must not block.
 	OnBroken func(Broken)
 
+	// CPU returns the CPU utilization, for rules that shed; it is called for each call that they match. Nil: it cannot be measured, and
+	// they refuse nothing.
+	CPU func() Load
+
 	// Fault is called at each Moment of a rule, so that tests can have it panic; nil: nothing is called.
 	Fault func(rule string, kind config.Kind, at limit.Moment)
 }
@@ -103,8 +107,18 @@ type Transition struct {
 type lineage struct {
 	sink   *sink
 	pool   *client.Pool
+	meter  *meter
 	orders uint64 // given to their limiters and semaphores
 }
+
+// meter is what rules that shed decide by.
+type meter struct {
+	cpu   func() Load // nil: it cannot be measured
+	draws limit.Draws
+}
+
+// Load is how busy the CPU is.
+type Load = limit.Load
 
 // nextOrder returns the position of a new limiter or semaphore in the order in which calls lock them.
 func (l *lineage) nextOrder() uint64 {

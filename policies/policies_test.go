@@ -57,6 +57,16 @@ func concurrency(maximum, queue int, wait time.Duration) func(*config.Rule) {
 	}
 }
 
+func shed(above config.Share) func(*config.Rule) {
+	return func(r *config.Rule) { r.Shed = &config.Shed{CPUAbove: above} }
+}
+
+func adaptive(minimum, maximum int) func(*config.Rule) {
+	return func(r *config.Rule) {
+		r.Concurrency = &config.Concurrency{Adaptive: &config.Adaptive{Min: minimum, Max: maximum}}
+	}
+}
+
 func priority(p config.Priority) func(*config.Rule) {
 	return func(r *config.Rule) { r.Priority = &p }
 }
@@ -103,6 +113,7 @@ func compile(rules []config.Rule, targets []policies.Target, prev *policies.Snap
 
 // chain compiles one set of rules after the other, as edits do.
 type chain struct {
+	cpu      float64                // utilization, for rules that shed
 	holds    []policies.BreakerHold // of the next edit
 	t        *testing.T
 	now      *policies.Snapshot
@@ -120,7 +131,7 @@ func (c *chain) transitions() []policies.Transition {
 }
 
 func newChain(t *testing.T, rules ...config.Rule) *chain {
-	c := &chain{t: t}
+	c := &chain{t: t, cpu: 1}
 	return c.edit(rules...)
 }
 
@@ -129,6 +140,7 @@ func (c *chain) edit(rules ...config.Rule) *chain {
 	c.revision++
 	next, err := compile(rules, targets, c.now, policies.Options{
 		Host: "orders-7", Revision: c.revision, Holds: c.holds,
+		CPU: func() policies.Load { return policies.Load{Utilization: c.cpu, Cores: 2, Over: time.Second} },
 		OnTransition: func(t policies.Transition) {
 			c.mu.Lock()
 			c.told = append(c.told, t)

@@ -25,6 +25,7 @@ type reservation struct {
 	delay   time.Duration
 	waited  bool // for tokens: those are spent
 	queued  bool // for permits
+	made    bool // the call, to an upstream
 }
 
 // claims is a list that allocates only when it is long.
@@ -88,7 +89,7 @@ func (v *reservation) lockLimits(p *plan, c *Call, k *clock, now time.Time) {
 	v.limits.n, v.limits.more = 0, nil
 	v.permits.n, v.permits.more = 0, nil
 	v.limited.entry, v.full = nil, nil
-	v.delay, v.waited, v.queued, v.sole = 0, false, false, false
+	v.delay, v.waited, v.queued, v.sole, v.made = 0, false, false, false, false
 	if len(p.rateLimit) == 0 {
 		return
 	}
@@ -232,7 +233,7 @@ func (v *reservation) commit(call *Call) {
 			c.waiter, v.queued = semaphore.Enqueue(call.priority), true
 			continue
 		}
-		c.held = true
+		c.hold()
 	}
 	v.unlock(call)
 }
@@ -264,7 +265,7 @@ func (v *reservation) waitInQueues(ctx context.Context, call *Call, k *clock) (e
 		switch r.semaphore.Wait(ctx, waiter, min(r.queueTimeout-time.Since(started), k.deadline.Left())) {
 		case limit.Acquired:
 			c.entry.counts.Wait.Add(1)
-			c.held = true
+			c.hold()
 		case limit.WaitTimedOut:
 			if k.deadline.Left() > 0 {
 				c.entry.counts.Reject.Add(1)
@@ -281,7 +282,7 @@ func (v *reservation) waitInQueues(ctx context.Context, call *Call, k *clock) (e
 			c.entry.counts.Reject.Add(1)
 			err = noPermit(r, queueFull+", and a call of higher priority took the place of this one")
 		case limit.CallEnded:
-			err = r.RefuseEnded(ctx, "queued behind a concurrency limit of "+strconv.Itoa(r.maximum))
+			err = r.RefuseEnded(ctx, "queued behind a concurrency limit of "+strconv.Itoa(r.semaphore.Max()))
 		}
 	}
 	return err
@@ -293,7 +294,7 @@ func (v *reservation) release(at **entry) {
 		v.permits.n--
 		if c := v.permits.at(v.permits.n); c.held {
 			*at = c.entry
-			c.entry.rule.semaphore.Release()
+			c.release()
 			c.entry.health.Meet(limit.AtDone)
 		}
 	}
@@ -332,7 +333,7 @@ func (v *reservation) drop() {
 func (v *reservation) leave() {
 	for i := range v.permits.n {
 		p := v.permits.at(i)
-		p.entry.health.Conclude(func() { p.leave(v.sole) })
+		p.entry.health.Conclude(func() { p.leave(v.sole, v.made) })
 	}
 	v.limits.n, v.permits.n = 0, 0
 }
@@ -364,9 +365,13 @@ const queueFull = "queue full"
 // noPermit returns the error of a concurrency limit. why is what became of its queue, if it has one. Its retry delay is a guess: once
 // the queue has moved.
 func noPermit(r *rule, why string) error {
-	what := "concurrency limit of " + strconv.Itoa(r.maximum) + " reached"
+	what := "concurrency limit of " + strconv.Itoa(r.semaphore.Max()) + " reached"
+	if r.adaptive != nil {
+		what = "adaptive " + what
+	}
 	if r.queue > 0 || why != queueFull {
 		what += " (" + why + ")"
 	}
+	what += adaptiveState(r.adaptive, ": ")
 	return r.Refuse(code.Unavailable, code.ReasonOverloaded, what, 100*time.Millisecond)
 }

@@ -19,7 +19,9 @@ type rule struct {
 	limiter        *limit.Limiter
 	limiterOrder   uint64 // in which calls lock limiters
 	semaphore      *limit.Semaphore
-	semaphoreOrder uint64 // in which calls lock semaphores
+	semaphoreOrder uint64          // in which calls lock semaphores
+	adaptive       *limit.Adaptive // of the semaphore; nil: its limit does not adapt
+	meter          *meter
 	store          *store
 	added          methods // for the store, until the snapshot comes into force
 }
@@ -39,6 +41,7 @@ func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 		r.added = r.store.prepare(&r.spec)
 		changes = append(changes, func() { r.store.adopt(&r.spec, &r.added) })
 	}
+	r.meter = l.meter
 	switch {
 	case r.config.RateLimit == nil:
 	case old.limiter == nil || old.isBroken(config.KindRateLimit) || !slices.Equal(old.key, r.key): // another key: unrelated buckets
@@ -52,11 +55,27 @@ func (r *rule) inherit(old *rule, l *lineage) (changes []func()) {
 	case r.config.Concurrency == nil:
 	case old.semaphore == nil || old.isBroken(config.KindConcurrency):
 		r.semaphore, r.semaphoreOrder = limit.NewSemaphore(r.maximum, r.queue), l.nextOrder()
+		if r.bounds != nil {
+			r.adaptive = limit.NewAdaptive(r.semaphore, *r.bounds, r.maximum)
+		}
 	default:
 		r.semaphore, r.semaphoreOrder = old.semaphore, old.semaphoreOrder
-		if old.maximum != r.maximum || old.queue != r.queue {
-			changes = append(changes, func() { r.semaphore.SetLimits(r.maximum, r.queue) })
+		changes = append(changes, r.inheritLimit(old)...)
+	}
+	return changes
+}
+
+// inheritLimit takes over a limit of calls in flight. One that begins to adapt begins where it was.
+func (r *rule) inheritLimit(old *rule) (changes []func()) {
+	if r.bounds != nil {
+		r.adaptive = old.adaptive
+		if r.adaptive == nil {
+			r.adaptive = limit.NewAdaptive(r.semaphore, *r.bounds, old.maximum)
 		}
+		return []func(){func() { r.adaptive.SetBounds(*r.bounds, r.queue) }}
+	}
+	if old.maximum != r.maximum || old.queue != r.queue || old.bounds != nil {
+		changes = append(changes, func() { r.semaphore.SetLimits(r.maximum, r.queue) })
 	}
 	return changes
 }
@@ -77,6 +96,10 @@ func (r *rule) comparedKinds() []config.Kind {
 func (r *rule) copyState(of, live *rule) {
 	if live != nil && live.semaphore != nil && live.semaphore == of.semaphore && config.SameCalls(live.config, of.config) {
 		r.semaphore.Beside(live.semaphore)
+	}
+	if r.adaptive != nil { // it cannot learn from the calls, which run under live
+		r.adaptive = nil
+		r.semaphore.SetMax(of.semaphore.Max())
 	}
 	if r.limiter != nil {
 		r.limiter = of.limiter.Copy()
@@ -141,7 +164,9 @@ func (r *rule) state(kind config.Kind, upstream string) string {
 		return fmt.Sprintf("%v of %d tokens", n.Tokens, r.limits.Rate.Burst)
 	case kind == config.KindConcurrency && r.semaphore != nil:
 		inFlight, waiting := r.semaphore.Counts()
-		return fmt.Sprintf("%d of %d in flight, %d of %d queued", inFlight, r.maximum, waiting, r.queue)
+		return fmt.Sprintf("%d of %d in flight, %d of %d queued%s", inFlight, r.semaphore.Max(), waiting, r.queue, adaptiveState(r.adaptive, "; "))
+	case kind == config.KindShed:
+		return shedState(&r.spec, r.meter)
 	case kind == config.KindCircuitBreaker && r.breaker != nil:
 		return breakersInShort(r.store.breakersOf(&r.added, nil))
 	case kind == config.KindOutlierDetection && r.outlier != nil:

@@ -23,10 +23,7 @@ func settingOf(r *spec, kind config.Kind) string {
 		}
 		return breakerSetting(r.breaker)
 	case config.KindConcurrency:
-		if r.queue == 0 {
-			return fmt.Sprintf("max %d", r.maximum)
-		}
-		return fmt.Sprintf("max %d, queue %d for %s", r.maximum, r.queue, config.Duration(r.queueTimeout))
+		return concurrencySetting(r)
 	case config.KindTimeout:
 		return config.Duration(r.timeout).String()
 	case config.KindRetry:
@@ -35,9 +32,21 @@ func settingOf(r *spec, kind config.Kind) string {
 		return hedgeSetting(r.config.Hedge)
 	case config.KindOutlierDetection:
 		return outlierSetting(r.outlier)
-	case config.KindShed: // not supported yet
+	case config.KindShed:
+		return "CPU above " + r.config.Shed.CPUAbove.String()
 	}
 	return ""
+}
+
+func concurrencySetting(r *spec) string {
+	text := fmt.Sprintf("max %d", r.maximum)
+	if r.bounds != nil {
+		text = fmt.Sprintf("adaptive from %d to %d", r.bounds.Min, r.bounds.Max)
+	}
+	if r.queue > 0 {
+		text += fmt.Sprintf(", queue %d for %s", r.queue, config.Duration(r.queueTimeout))
+	}
+	return text
 }
 
 func accessSetting(a *config.Access) string {

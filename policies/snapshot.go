@@ -283,6 +283,30 @@ func (s *Snapshot) Limiters() (list []LimiterStats) {
 	return list
 }
 
+// AdaptiveLimits returns the concurrency limits that adapt, of all rules that are neither off nor broken.
+func (s *Snapshot) AdaptiveLimits() (list []AdaptiveLimit) {
+	for _, r := range s.live() {
+		if r.adaptive != nil && !r.isBroken(config.KindConcurrency) {
+			list = append(list, AdaptiveLimit{r.name, r.mode, r.adaptive.Limit()})
+		}
+	}
+	return list
+}
+
+// Sheds reports whether a rule that is neither off nor expired needs the CPU utilization.
+func (s *Snapshot) Sheds() bool {
+	return slices.ContainsFunc(s.live(), func(r *rule) bool { return r.config.Shed != nil })
+}
+
+// Load returns the CPU utilization, if a rule needs it and it is measured.
+func (s *Snapshot) Load() (load Load, ok bool) {
+	if !s.Sheds() || s.meter.cpu == nil {
+		return Load{}, false
+	}
+	load = s.meter.cpu()
+	return load, load.Cores > 0
+}
+
 // Breakers returns the circuit breakers of all rules that are neither off nor broken. Depending on the scope, the target is
 // Service/Method, the address of an endpoint or the name of an upstream, after the name of the upstream if the rule is for several.
 func (s *Snapshot) Breakers() (list []BreakerStats) {

@@ -41,7 +41,9 @@ type spec struct {
 	limits        limit.RateLimits
 	maxWait       time.Duration // 0: reject at once
 	priority      limit.Priority
-	maximum       int // of calls in flight
+	cpuAbove      float64
+	maximum       int                   // of calls in flight; of a limit that adapts, with which it begins
+	bounds        *limit.AdaptiveBounds // nil: it does not adapt
 	queue         int
 	queueTimeout  time.Duration
 	breaker       *limit.BreakerSettings
@@ -75,6 +77,12 @@ func newSpec(c *config.Rule, revision int, host string) (*spec, error) {
 	r.setRateLimit(c.RateLimit)
 	if k := c.Concurrency; k != nil {
 		r.maximum, r.queue, r.queueTimeout = k.Max, k.Queue, k.QueueTimeout.Std()
+		if a := k.Adaptive; a != nil {
+			r.maximum, r.bounds = a.Min, &limit.AdaptiveBounds{Min: a.Min, Max: a.Max}
+		}
+	}
+	if c.Shed != nil {
+		r.cpuAbove = float64(c.Shed.CPUAbove)
 	}
 	if c.Priority != nil {
 		r.priority = priorityOf[*c.Priority]

@@ -111,6 +111,13 @@ type LimiterStats struct {
 	MissingKey uint64      `json:"missing_key"` // keyed: calls without the metadata of the key
 }
 
+// AdaptiveLimit is a concurrency limit that adapts.
+type AdaptiveLimit struct {
+	Rule  string
+	Mode  config.Mode // enforce or shadow
+	Limit int         // now
+}
+
 // The states of a rate limiter that a Transition can report.
 const (
 	LimiterKeyed    = limit.StateKeyed    // each key has a bucket of its own

@@ -177,7 +177,7 @@ func (b *builder) shape(t reflect.Type, s *jsonschema.Schema) {
 	case reflect.TypeFor[config.Route]():
 		b.suggestTargets(s)
 	case reflect.TypeFor[config.Concurrency]():
-		s.Required = append(s.Required, "max")
+		s.OneOf = requireOne("max", "adaptive")
 	case reflect.TypeFor[config.CircuitBreaker]():
 		needsOne(s, "a circuitBreaker", "failureRate", "consecutiveFailures", "slowCallRate")
 		s.DependentRequired = map[string][]string{"slowCallRate": {"slowCallDuration"}}

@@ -133,6 +133,8 @@ func (s *subject) finding(r *record, old, next *run) admin.Finding {
 	switch {
 	case rule.ClientSide():
 		f.NotForecast = "the calls to upstreams are not recorded by caller"
+	case s.kind == config.KindShed:
+		f.NotForecast = "it depends on the CPU utilization, which is not recorded"
 	case s.kind == config.KindPriority:
 		f.NotForecast = "it refuses no call itself, but says which go first"
 	case s.kind.ClientOnly():
@@ -145,6 +147,8 @@ func (s *subject) finding(r *record, old, next *run) admin.Finding {
 func (s *subject) rough(before *tally, perSecond float64) string {
 	switch r := s.rule; {
 	case r == nil:
+	case s.kind == config.KindConcurrency && r.Concurrency.Adaptive != nil:
+		return "the limit adapts, and its maximum is taken"
 	case s.kind == config.KindConcurrency:
 		return "it takes calls to come independently of each other"
 	case s.kind == config.KindCircuitBreaker:

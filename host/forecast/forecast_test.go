@@ -262,7 +262,7 @@ func TestAForecastComesTrue(t *testing.T) {
 func TestEveryKindIsForecast(t *testing.T) {
 	blocks := map[config.Kind]string{
 		config.KindAccess: "{deny: [{caller: web}]}", config.KindRateLimit: "{rate: 1}", config.KindCircuitBreaker: "{consecutiveFailures: 1}",
-		config.KindConcurrency: "{max: 1}", config.KindTimeout: "500ms", config.KindPriority: "low",
+		config.KindConcurrency: "{max: 1}", config.KindTimeout: "500ms", config.KindPriority: "low", config.KindShed: "{cpuAbove: 85%}",
 	}
 	synctest.Test(t, func(t *testing.T) {
 		s := newScene(t, []caller{{name: "web", method: "Arith/Mul", rate: 20, fails: 1, took: between(time.Second, 2*time.Second)}})

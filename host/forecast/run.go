@@ -214,12 +214,15 @@ func (r *run) concurrency(s *span, pass []float64) {
 	}
 	for _, c := range order {
 		limit := c.rule.Concurrency
-		queue := float64(limit.Queue)
+		queue, maximum := float64(limit.Queue), limit.Max
+		if limit.Adaptive != nil {
+			maximum = limit.Adaptive.Max
+		}
 		if c.calls > 0 && c.inFlight > 0 {
 			mean := c.inFlight * s.length.Seconds() / c.calls
-			queue = min(queue, float64(limit.Max)*limit.QueueTimeout.Std().Seconds()/mean)
+			queue = min(queue, float64(maximum)*limit.QueueTimeout.Std().Seconds()/mean)
 		}
-		share := overflow(c.inFlight, limit.Max, int(queue))
+		share := overflow(c.inFlight, maximum, int(queue))
 		for _, i := range c.loads {
 			r.refuse(pass, i, s.loads[i].cell, c.rule, config.KindConcurrency, share*pass[i])
 		}

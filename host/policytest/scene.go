@@ -27,6 +27,7 @@ type scene struct {
 	answered sync.WaitGroup
 	ended    sync.WaitGroup // handlers may run on after the answer
 	overran  atomic.Bool    // the clock has come to its end
+	cpu      config.Share   // when the last call began
 }
 
 // result is the outcome of a call.
@@ -66,6 +67,7 @@ func play(ctx context.Context, r *ruleset, c *config.TestCase, assume string, no
 	s := &scene{met: make(map[string]uint64)}
 	o := r.options
 	o.Revision, o.Pool = 1, new(client.Pool)
+	o.CPU = func() policies.Load { return policies.Load{Utilization: float64(s.cpu), Cores: 1} }
 	targets := slices.Clone(r.methods)
 	var lookups []*client.Subscription
 	defer func() {
@@ -146,6 +148,7 @@ func (s *scene) group(ctx context.Context, steps []*step) {
 	for _, call := range starts {
 		time.Sleep(call.after - time.Since(began))
 		synctest.Wait()
+		s.cpu = call.step.CPU // no other goroutine of the bubble runs
 		s.answered.Add(1)
 		s.ended.Go(func() { call.step.call(ctx, s, call.number) })
 	}

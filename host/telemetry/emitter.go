@@ -19,6 +19,9 @@ var (
 	overflowDesc   = desc("easymicro_limiter_overflow_total", "Calls that shared a bucket because maxKeys was reached, by rule.", "rule")
 	missingKeyDesc = desc("easymicro_limiter_missing_key_total", "Calls without the metadata that the rule's key is taken from, by rule.", "rule")
 
+	adaptiveDesc = desc("easymicro_concurrency_limit", "Adaptive concurrency limit of a rule, as it is now.", "rule", "mode")
+	cpuDesc      = desc("easymicro_cpu_utilization_ratio", "CPU utilization that rules with shed decide by; only while there is such a rule.")
+
 	breakerDesc = desc("easymicro_breaker_state",
 		"Circuit breaker state: 1 for the current state (closed, half_open, open), 0 for the others.", "rule", "mode", "target", "state")
 	transitionsDesc = desc("easymicro_breaker_transitions_total", "Circuit breaker state transitions, by resulting state.", "rule", "mode", "target", "to")
@@ -66,6 +69,14 @@ func (e *Emitter) LimiterOverflow(rule string, n uint64) { e.counter(overflowDes
 
 // LimiterMissingKey emits the number of calls without the metadata that a rule's key is taken from.
 func (e *Emitter) LimiterMissingKey(rule string, n uint64) { e.counter(missingKeyDesc, n, rule) }
+
+// ConcurrencyLimit emits the limit of a rule whose limit adapts.
+func (e *Emitter) ConcurrencyLimit(rule, mode string, limit int) {
+	e.gauge(adaptiveDesc, float64(limit), rule, mode)
+}
+
+// CPUUtilization emits the CPU utilization, from 0 to 1.
+func (e *Emitter) CPUUtilization(share float64) { e.gauge(cpuDesc, share) }
 
 // BreakerState emits the state of a breaker: closed, open or half_open, for which half-open and halfOpen are accepted.
 func (e *Emitter) BreakerState(rule, mode, target, state string) {
@@ -131,7 +142,7 @@ type sourceCollector func(*Emitter)
 
 func (sourceCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		ruleDesc, decisionsDesc, tokensDesc, keysDesc, overflowDesc, missingKeyDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
+		ruleDesc, decisionsDesc, tokensDesc, keysDesc, overflowDesc, missingKeyDesc, adaptiveDesc, cpuDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
 		budgetBytesDesc, budgetCallsDesc, budgetLimitDesc, budgetRefusedDesc,
 	} {
 		out <- d

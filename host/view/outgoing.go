@@ -147,6 +147,12 @@ func Emit(g *Generation, budget *wire.Budget, e *telemetry.Emitter) {
 			e.LimiterTokens(l.Rule, string(l.Mode), l.Tokens)
 		}
 	}
+	for _, l := range g.Rules.AdaptiveLimits() {
+		e.ConcurrencyLimit(l.Rule, string(l.Mode), l.Limit)
+	}
+	if load, ok := g.Rules.Load(); ok {
+		e.CPUUtilization(load.Utilization)
+	}
 	for _, b := range g.Rules.Breakers() {
 		e.BreakerState(b.Rule, string(b.Mode), b.Target, b.State)
 		for to, n := range b.Transitions {

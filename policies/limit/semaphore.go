@@ -228,6 +228,26 @@ func (s *Semaphore) SetLimits(maximum, queue int) {
 	s.grant()
 }
 
+// SetMax changes the number of permits.
+func (s *Semaphore) SetMax(maximum int) {
+	s.Lock()
+	defer s.Unlock()
+	s.max.Store(int64(maximum))
+	s.grant()
+}
+
+// Max returns the number of permits.
+func (s *Semaphore) Max() int { return int(s.max.Load()) }
+
+// Running returns about how many calls are in flight, without the lock.
+func (s *Semaphore) Running() int {
+	n := s.state.Load()
+	if n >= guarded {
+		n -= guarded
+	}
+	return int(n)
+}
+
 // Counts returns the calls in flight and those in the queue.
 func (s *Semaphore) Counts() (inFlight, waiting int) {
 	s.Lock()

@@ -23,6 +23,7 @@ type Error struct {
 
 	cause     error
 	public    string // public part of Message; "": all of it
+	kind      string // Kind
 	detail    string // Detail, if it cannot be derived from public
 	remote    bool
 	refusal   bool
@@ -42,6 +43,15 @@ func (e *Error) WithReason(reason string) *Error {
 	e.Reason = reason
 	return e
 }
+
+// OfKind sets the kind of the rule that refused the call, where the reason does not tell, and returns e.
+func (e *Error) OfKind(kind string) *Error {
+	e.kind = kind
+	return e
+}
+
+// Kind returns what OfKind has set. It is not sent over the wire.
+func (e *Error) Kind() string { return e.kind }
 
 // Error returns the message, without the code.
 func (e *Error) Error() string { return e.Message }
