@@ -7,6 +7,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/machine"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/policies"
@@ -107,3 +108,9 @@ func ShadowCallers(h *Host) (n, most int) {
 	defer h.shadows.mu.Unlock()
 	return len(h.shadows.callers), shadowsKept
 }
+
+// AssumeCPU has rules with shed decide by a CPU utilization, until an edit leaves no such rule.
+func AssumeCPU(h *Host, u machine.Utilization) { h.rules.cpu.Assume(u) }
+
+// CPUOf returns the CPU utilization that a host measures.
+func CPUOf(h *Host) machine.Utilization { return h.rules.cpu.Utilization() }
