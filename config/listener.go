@@ -61,9 +61,9 @@ type Limits struct {
 
 // Auth configures how callers are identified.
 type Auth struct {
-	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" laterEnum:"jwt" effect:"less" doc:"Ways to identify the caller, in order; the first that succeeds is used. Default: none, every caller is anonymous."`
+	Identify       []string `yaml:"identify" enum:"mtls,jwt,token" effect:"less" doc:"Ways to identify the caller, in order; the first that succeeds is used. Default: none, every caller is anonymous."`
 	MTLS           *MTLS    `yaml:"mtls" doc:"Callers identified by their certificate, which a listener with clientAuth has verified."`
-	JWT            *JWT     `yaml:"jwt" later:"callers can be identified by token or certificate" doc:"Callers identified by a signed token."`
+	JWT            *JWT     `yaml:"jwt" doc:"Callers identified by a signed token (JWT), in the place of other tokens: __AUTH, or Authorization: Bearer."`
 	Tokens         *Tokens  `yaml:"tokens" doc:"Callers identified by a token from a list."`
 	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" effect:"more" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
 }
@@ -85,10 +85,10 @@ const (
 
 // JWT identifies callers by a signed token.
 type JWT struct {
-	JWKSFile    string `yaml:"jwksFile" required:"true" doc:"File with the keys."`
-	Issuer      string `yaml:"issuer" required:"true" doc:"Required issuer."`
-	Audience    string `yaml:"audience" required:"true" doc:"Required audience."`
-	CallerClaim string `yaml:"callerClaim" default:"sub" doc:"Claim that is the caller."`
+	JWKSFile    string `yaml:"jwksFile" required:"true" doc:"JSON Web Key Set with the public keys of the issuer: RSA, EC or Ed25519. Read again when it changes; invalid content keeps the keys before, with a warning."`
+	Issuer      string `yaml:"issuer" required:"true" doc:"Required value of iss."`
+	Audience    string `yaml:"audience" required:"true" doc:"Required value of aud, or of one of its elements."`
+	CallerClaim string `yaml:"callerClaim" default:"sub" doc:"Claim that is the caller, a string of at most 255 characters without blanks and *. A token without it is refused."`
 }
 
 // Tokens identifies callers by a list of tokens.

@@ -97,6 +97,9 @@ func (m *Manifest) NamedFiles() []NamedFile {
 	if t := m.Admin.Tokens; t != nil {
 		add(adminTokensField, t.File, MaxFileBytes)
 	}
+	if j := m.Auth.JWT; j != nil {
+		add("auth.jwt.jwksFile", j.JWKSFile, MaxFileBytes)
+	}
 	for _, t := range m.ServerTLS() {
 		add(t.Path+".certFile", t.CertFile, MaxFileBytes)
 		add(t.Path+".keyFile", t.KeyFile, MaxFileBytes)

@@ -41,6 +41,12 @@ func (c serviceChecker) auth() {
 	case usesMTLS && !verifies:
 		c.manifest(lint.Unused, "auth.mtls", "identifies nobody: no listener has tls with clientAuth")
 	}
+	switch usesJWT := slices.Contains(a.Identify, "jwt"); {
+	case usesJWT && a.JWT == nil:
+		c.manifest(lint.NeedsOther, "auth.identify", "jwt needs auth.jwt")
+	case !usesJWT && a.JWT != nil:
+		c.manifest(lint.Unused, "auth.jwt", "is not used: auth.identify does not have jwt")
+	}
 	if !usesTokens && a.Tokens != nil {
 		c.manifest(lint.Unused, "auth.tokens", "is not used: auth.identify does not have token")
 	}

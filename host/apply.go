@@ -222,20 +222,27 @@ func (a *applier) putInForce(prev, next *generation, steps []step, from trigger)
 func (a *applier) newGeneration(prev *generation, set *config.Set, from trigger) (*generation, error) {
 	var problems config.Problems
 	var over overlaid
+	var id identity
 	err := contain(func() (err error) {
 		if over, err = from.overlay(prev, set, a.check); err != nil {
 			return err
 		}
 		set = over.set
 		problems = runChecks(set, a.registry).problems.Sort()
-		return problems.Err()
+		if err := problems.Err(); err != nil {
+			return err
+		}
+		var kept config.Problems
+		id, kept, err = newIdentity(set, a.name, prev)
+		problems = append(problems, kept...)
+		return err
 	})
 	if err != nil {
 		return nil, err
 	}
 	g := &generation{
 		set: set, out: outgoing.Connections{Set: set}, warnings: append(over.warnings, problems.Warnings()...),
-		identity: newIdentity(set, a.name), overrides: over.overrides,
+		identity: id, overrides: over.overrides,
 	}
 	if prev == nil {
 		g.revision = a.state.number() + 1

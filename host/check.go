@@ -330,6 +330,10 @@ func (c *checker) outgoing() {
 	m := c.set.Manifest
 	_, err := AdminToken(c.set)
 	c.wrong(lint.BadContent, "admin.tokenFile", err)
+	if m.Auth.JWT != nil {
+		_, _, err := credentials.Keys(c.set, nil)
+		c.wrong(lint.BadContent, "auth.jwt.jwksFile", err)
+	}
 	for _, t := range m.ServerTLS() {
 		_, _, err := credentials.ServerTLS(c.set, t, nil)
 		c.wrong(lint.BadContent, t.Path, err)

@@ -9,8 +9,11 @@ import (
 	"strings"
 	"time"
 	"unicode"
+	"unicode/utf8"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/host/bearer"
+	"github.com/easymicro/easymicro/host/credentials"
 	"github.com/easymicro/easymicro/policies"
 	"github.com/easymicro/easymicro/wire"
 	"github.com/easymicro/easymicro/wire/code"
@@ -22,21 +25,42 @@ type identity struct {
 	ways       []string // of auth.identify
 	callerFrom string   // of auth.mtls
 	tokens     map[[sha256.Size]byte]config.Token
+	signed     *bearer.Verifier // of auth.jwt; nil: not used
 }
 
 const (
 	identifyMTLS  = "mtls"
+	identifyJWT   = "jwt"
 	identifyToken = "token"
 )
 
-func newIdentity(set *config.Set, host string) identity {
+// newIdentity returns the identity of a set. If its keys are invalid, those of running stay in use, with warnings; running may be nil.
+func newIdentity(set *config.Set, host string, running *generation) (identity, config.Problems, error) {
 	a := &set.Manifest.Auth
 	id := identity{host: host, ways: a.Identify}
 	if a.MTLS != nil {
 		id.callerFrom = a.MTLS.CallerFrom
 	}
+	id.list(set)
+	if a.JWT == nil || !slices.Contains(id.ways, identifyJWT) {
+		return id, nil, nil
+	}
+	var before *bearer.Verifier
+	if running != nil && running.set.Manifest.Auth.JWT != nil && running.set.Manifest.Auth.JWT.JWKSFile == a.JWT.JWKSFile {
+		before = running.identity.signed
+	}
+	keys, warnings, err := credentials.Keys(set, before.Keys())
+	id.signed = bearer.New(keys, bearer.Options{Issuer: a.JWT.Issuer, Audience: a.JWT.Audience, CallerClaim: a.JWT.CallerClaim})
+	if before != nil && before.Same(id.signed) {
+		id.signed = before // with what it has verified
+	}
+	return id, warnings, err
+}
+
+// list adds the tokens of a set if callers are identified by them.
+func (id *identity) list(set *config.Set) {
 	if !slices.Contains(id.ways, identifyToken) {
-		return id
+		return
 	}
 	id.tokens = make(map[[sha256.Size]byte]config.Token, len(set.Tokens))
 	for _, t := range set.Tokens {
@@ -45,12 +69,11 @@ func newIdentity(set *config.Set, host string) identity {
 			id.tokens[sum] = t
 		}
 	}
-	return id
 }
 
 // same reports whether both identify callers alike.
 func (id *identity) same(o *identity) bool {
-	return slices.Equal(id.ways, o.ways) && id.callerFrom == o.callerFrom && maps.EqualFunc(id.tokens, o.tokens, func(a, b config.Token) bool {
+	return slices.Equal(id.ways, o.ways) && id.callerFrom == o.callerFrom && id.signed.Same(o.signed) && maps.EqualFunc(id.tokens, o.tokens, func(a, b config.Token) bool {
 		return a.Caller == b.Caller && a.Expires.Equal(b.Expires)
 	})
 }
@@ -62,15 +85,24 @@ func (id *identity) caller(proof *x509.Certificate, m wire.Metadata) (string, er
 			if name := certified(proof, id.callerFrom); name != "" {
 				return name, nil
 			}
-		} else if auth, ok := m.Lookup(wire.MetaAuth); ok && auth != "" {
-			return id.bearer(auth)
+			continue
+		}
+		auth, _ := m.Lookup(wire.MetaAuth)
+		if auth == "" {
+			continue
+		}
+		switch isSigned := bearer.Looks(unschemed(auth)); {
+		case way == identifyJWT && (isSigned || id.tokens == nil):
+			return id.signedCaller(auth)
+		case way == identifyToken && !(isSigned && id.signed != nil && !id.lists(auth)):
+			return id.listedCaller(auth)
 		}
 	}
 	return policies.Anonymous, nil
 }
 
-// maxCertified bounds the name of a caller in a certificate, as that of a token.
-const maxCertified = 255
+// maxCaller bounds the name of a caller in a certificate or a signed token, as that of a token in the list.
+const maxCaller = 255
 
 // certified returns the caller that a certificate names, or "" if it names none, or none as rules could match it.
 func certified(c *x509.Certificate, from string) (name string) {
@@ -83,25 +115,60 @@ func certified(c *x509.Certificate, from string) (name string) {
 	case from == config.CallerFromCommonName:
 		name = c.Subject.CommonName
 	}
-	if len(name) > maxCertified || strings.ContainsFunc(name, func(r rune) bool { return r == '*' || !unicode.IsGraphic(r) || unicode.IsSpace(r) }) {
+	if !matchable(name) {
 		return ""
 	}
 	return name
 }
 
-// bearer returns the caller of a token. An unknown one is refused rather than ignored.
-func (id *identity) bearer(auth string) (string, error) {
-	t, ok := id.tokens[sha256.Sum256([]byte(bearer(auth)))]
+// matchable reports whether rules can match a caller of that name.
+func matchable(name string) bool {
+	return len(name) <= maxCaller && utf8.ValidString(name) &&
+		!strings.ContainsFunc(name, func(r rune) bool { return r == '*' || !unicode.IsGraphic(r) || unicode.IsSpace(r) })
+}
+
+// signedCaller returns the caller of a signed token. Any other credential is refused rather than ignored.
+func (id *identity) signedCaller(auth string) (string, error) {
+	token := unschemed(auth)
+	if !bearer.Looks(token) {
+		return "", id.refuse(unsupported(auth, "not a signed token (JWT)"))
+	}
+	name, err := id.signed.Caller(token)
+	switch {
+	case err != nil:
+		return "", id.refuse(err.Error())
+	case !matchable(name) || name == policies.Anonymous:
+		return "", id.refuse("the token names a caller that no rule can match")
+	}
+	return name, nil
+}
+
+func (id *identity) refuse(what string) error {
+	return code.Refuse(code.Unauthenticated, code.ReasonUnauthenticated, what, "", id.host, 0)
+}
+
+// unsupported returns the text for a credential of another scheme, or else.
+func unsupported(auth, otherwise string) string {
+	if scheme, _, _ := strings.Cut(auth, " "); otherSchemes[strings.ToLower(scheme)] {
+		return "authentication scheme " + scheme + " is not supported, use a bearer token"
+	}
+	return otherwise
+}
+
+// lists reports whether a token is in the list.
+func (id *identity) lists(auth string) bool {
+	_, ok := id.tokens[sha256.Sum256([]byte(unschemed(auth)))]
+	return ok
+}
+
+// listedCaller returns the caller of a token of the list. An unknown one is refused rather than ignored.
+func (id *identity) listedCaller(auth string) (string, error) {
+	t, ok := id.tokens[sha256.Sum256([]byte(unschemed(auth)))]
 	if !ok {
-		what := "unknown token"
-		if scheme, _, _ := strings.Cut(auth, " "); otherSchemes[strings.ToLower(scheme)] {
-			what = "authentication scheme " + scheme + " is not supported, use a bearer token"
-		}
-		return "", code.Refuse(code.Unauthenticated, code.ReasonUnauthenticated, what, "", id.host, 0)
+		return "", id.refuse(unsupported(auth, "unknown token"))
 	}
 	if !t.Expires.IsZero() && !time.Now().Before(t.Expires) {
-		return "", code.Refuse(code.Unauthenticated, code.ReasonUnauthenticated,
-			"the token of "+t.Caller+" expired at "+t.Expires.UTC().Format(time.RFC3339), "", id.host, 0)
+		return "", id.refuse("the token of " + t.Caller + " expired at " + t.Expires.UTC().Format(time.RFC3339))
 	}
 	return t.Caller, nil
 }
@@ -109,8 +176,8 @@ func (id *identity) bearer(auth string) (string, error) {
 // otherSchemes are the authentication schemes of HTTP that a host does not support.
 var otherSchemes = map[string]bool{"basic": true, "digest": true, "negotiate": true, "apikey": true}
 
-// bearer strips the scheme: rpcx clients send "bearer TOKEN" as well as the bare token.
-func bearer(auth string) string {
+// unschemed strips the scheme: rpcx clients send "bearer TOKEN" as well as the bare token.
+func unschemed(auth string) string {
 	if scheme, token, ok := strings.Cut(auth, " "); ok && strings.EqualFold(scheme, "bearer") {
 		return strings.TrimSpace(token)
 	}

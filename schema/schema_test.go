@@ -136,7 +136,7 @@ func TestManifestAcceptsAndRejects(t *testing.T) {
 		{`auth: {identify: [token], tokens: {file: t.yaml}, trustedProxies: [10.0.0.0/8]}`, true},
 		{`auth: {identify: [mtls], mtls: {callerFrom: san.uri}}`, true},
 		{`auth: {identify: [mtls], mtls: {}}`, false},
-		{`auth: {identify: [jwt]}`, false},
+		{`auth: {identify: [jwt]}`, true},
 		{`admin: {address: "", pprof: true}`, true},
 		{`admin: {console: true}`, false},
 		{`admin: {console: false}`, true},

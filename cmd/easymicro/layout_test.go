@@ -94,7 +94,8 @@ var layout = map[string]row{
 	"host/machine":     {},
 	"host/handover":    {others: []string{"golang.org/x/sys"}},
 	"host/systemd":     {others: []string{"github.com/coreos/go-systemd/v22"}},
-	"host/credentials": {ours: []string{"config", "config/files", "config/lint"}, tests: []string{"config/load"}},
+	"host/bearer":      {others: []string{"github.com/go-json-experiment/json", "github.com/golang-jwt/jwt/v5"}},
+	"host/credentials": {ours: []string{"config", "config/files", "config/lint", "host/bearer"}, tests: []string{"config/load"}},
 	"host/gateway":     {ours: []string{"wire", "wire/code"}},
 	"host/admin":       {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
 	"host/state":       {ours: []string{"config", "config/files", "host/admin"}},
@@ -122,13 +123,13 @@ var layout = map[string]row{
 		ours: []string{
 			"wire/code", "wire", "wire/mux", "config", "config/files", "config/lint", "config/load", "config/watch", "registry", "policies", "schema",
 			"wire/client", "wire/wildcard", "host/telemetry", "host/gateway", "host/discovery", "host/discovery/etcd", "host/admin",
-			"host/credentials", "host/forecast", "host/handover", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/systemd",
+			"host/bearer", "host/credentials", "host/forecast", "host/handover", "host/machine", "host/listen", "host/outgoing", "host/route", "host/state", "host/systemd",
 			"host/traffic", "host/view",
 		},
 		others: []string{"golang.org/x/sync"},
 		tests: []string{
 			"samples", "samples/serialize/*", "go.opentelemetry.io/proto/otlp", "google.golang.org/grpc",
-			"google.golang.org/protobuf", "policies/limit",
+			"google.golang.org/protobuf", "policies/limit", "github.com/golang-jwt/jwt/v5",
 		},
 	},
 	"host/policytest": {

@@ -11,6 +11,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/files"
 	"github.com/easymicro/easymicro/config/lint"
+	"github.com/easymicro/easymicro/host/bearer"
 )
 
 // content returns the file of a field as it was when the set was read. The error is config.Problems.
@@ -115,6 +116,25 @@ func keyPair(set *config.Set, path, certFile, keyFile string) (*tls.Certificate,
 		return nil, &KeptError{set.ProblemAt(path+".certFile", why)}
 	}
 	return &pair, nil
+}
+
+// Keys returns the keys of auth.jwt. If the file is invalid, it returns running, unless nil, with warnings that it stays in use.
+// The error is config.Problems.
+func Keys(set *config.Set, running *bearer.Keys) (*bearer.Keys, config.Problems, error) {
+	const field = "auth.jwt.jwksFile"
+	path := set.Manifest.Auth.JWT.JWKSFile
+	data, err := content(set, field, path)
+	if err != nil {
+		return nil, nil, err
+	}
+	keys, err := bearer.ParseKeys(data)
+	switch {
+	case err == nil:
+		return keys, nil, nil
+	case running == nil:
+		return nil, nil, set.ProblemAt(field, path+": "+err.Error())
+	}
+	return running, (&KeptError{set.ProblemAt(field, path+": "+err.Error())}).Warnings(), nil
 }
 
 // KeptError reports files whose previous content stays in use: a certificate and a key that do not match, as happens while

@@ -1,0 +1,145 @@
+// Package bearer verifies the signed tokens (JWT, RFC 7519) by which callers identify themselves.
+package bearer
+
+import (
+	"crypto/sha256"
+	"errors"
+	"strings"
+	"sync"
+	"time"
+
+	"github.com/go-json-experiment/json"
+	"github.com/golang-jwt/jwt/v5"
+)
+
+const (
+	maxTokenBytes = 16 << 10
+	maxVerified   = 10_000
+	leeway        = 30 * time.Second
+)
+
+// Options are what a token must say. All are required.
+type Options struct {
+	Issuer      string
+	Audience    string
+	CallerClaim string // the claim that is the caller
+}
+
+// Verifier verifies tokens. It may be shared.
+type Verifier struct {
+	options Options
+	keys    *Keys
+	parser  *jwt.Parser
+
+	mu       sync.Mutex
+	verified map[[sha256.Size]byte]verified // by hash of the token
+}
+
+type verified struct {
+	caller string
+	until  time.Time
+}
+
+// New returns a verifier of tokens that one of the keys has signed. Without keys, nil, it accepts none.
+func New(keys *Keys, o Options) *Verifier {
+	return &Verifier{
+		options: o, keys: keys, verified: make(map[[sha256.Size]byte]verified),
+		parser: jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithIssuer(o.Issuer), jwt.WithAudience(o.Audience),
+			jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithStrictDecoding()),
+	}
+}
+
+// Keys returns the keys of the verifier, or nil.
+func (v *Verifier) Keys() *Keys {
+	if v == nil {
+		return nil
+	}
+	return v.keys
+}
+
+// Same reports whether both accept the same tokens for the same callers.
+func (v *Verifier) Same(o *Verifier) bool {
+	if v == nil || o == nil {
+		return v == o
+	}
+	return v.options == o.options && v.keys.Same(o.keys)
+}
+
+// Looks reports whether text has the form of a signed token: three parts, the first of them a JSON object in base64.
+func Looks(text string) bool { return strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2 }
+
+// Caller returns the caller that a token names. The text of the error quotes nothing of the token but its dates, and is fit for
+// callers.
+func (v *Verifier) Caller(token string) (string, error) {
+	if len(token) > maxTokenBytes {
+		return "", errors.New("the token is larger than 16 KiB")
+	}
+	if v.keys == nil {
+		return "", errors.New("the token cannot be verified: this host has no keys")
+	}
+	sum, now := sha256.Sum256([]byte(token)), time.Now()
+	v.mu.Lock()
+	known, ok := v.verified[sum]
+	v.mu.Unlock()
+	if ok && now.Before(known.until) {
+		return known.caller, nil
+	}
+	caller, expires, err := v.verify(token)
+	if err != nil {
+		return "", err
+	}
+	v.mu.Lock()
+	defer v.mu.Unlock()
+	if len(v.verified) >= maxVerified {
+		clear(v.verified) // a few calls are verified again
+	}
+	v.verified[sum] = verified{caller, expires.Add(leeway)}
+	return caller, nil
+}
+
+func (v *Verifier) verify(token string) (caller string, expires time.Time, err error) {
+	var c claims
+	if _, err := v.parser.ParseWithClaims(token, &c, v.keys.find); err != nil {
+		return "", expires, c.wrong(err)
+	}
+	caller, ok := c.MapClaims[v.options.CallerClaim].(string)
+	if !ok || caller == "" {
+		return "", expires, errors.New("the token does not name its caller: it has no text as " + v.options.CallerClaim)
+	}
+	at, err := c.GetExpirationTime()
+	if err != nil {
+		return "", expires, c.wrong(err)
+	}
+	return caller, at.Time, nil
+}
+
+// claims rejects duplicate names, of which others may read another one.
+type claims struct{ jwt.MapClaims }
+
+func (c *claims) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &c.MapClaims) }
+
+// wrong returns what callers are told. Causes that only a forger meets are not distinguished.
+func (c *claims) wrong(err error) error {
+	switch {
+	case errors.Is(err, jwt.ErrTokenExpired):
+		if at, err := c.GetExpirationTime(); err == nil && at != nil {
+			return errors.New("the token expired at " + at.UTC().Format(time.RFC3339))
+		}
+		return errors.New("the token expired")
+	case errors.Is(err, jwt.ErrTokenNotValidYet), errors.Is(err, jwt.ErrTokenUsedBeforeIssued):
+		return errors.New("the token is not valid yet")
+	case errors.Is(err, jwt.ErrTokenInvalidAudience):
+		return errors.New("the token is for another audience")
+	case errors.Is(err, jwt.ErrTokenInvalidIssuer):
+		return errors.New("the token is of another issuer")
+	case errors.Is(err, jwt.ErrTokenRequiredClaimMissing):
+		return errors.New("the token needs iss, aud and exp")
+	case errors.Is(err, errNoKey):
+		return errNoKey
+	case errors.Is(err, jwt.ErrTokenMalformed):
+		return errors.New("the token cannot be parsed")
+	case errors.Is(err, jwt.ErrTokenInvalidClaims):
+		return errors.New("the claims of the token are invalid")
+	}
+	return errors.New("the signature of the token is invalid")
+}
