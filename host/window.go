@@ -25,8 +25,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// longestWindow bounds how long an edit is observed, and how old the baseline of a chain of edits gets, in multiples of
-// autoRollback.window.
+// longestWindow bounds how long an edit is observed, and the age of the baseline of a chain, in multiples of autoRollback.window.
 const longestWindow = 10
 
 // window compares, for some time after an edit, the outcome of calls with the decisions of the baseline: the last generation whose

@@ -78,3 +78,9 @@ func (m *foundGuards) drop(gone func(calling) bool) {
 		}
 	}
 }
+
+// calling is a method of an upstream, or with an empty one of a service that is reached through this host.
+type calling struct {
+	upstream string
+	target   Target
+}

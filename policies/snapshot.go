@@ -34,8 +34,7 @@ type Snapshot struct {
 
 	clientRules ClientRules
 	calls       sync.Pool // of empty *clientCall
-
-	facts func() *facts
+	facts       func() *facts
 }
 
 // Activate applies the limits of the snapshot to the state that it shares with the snapshots before it, so that they apply to
@@ -59,12 +58,6 @@ func (s *Snapshot) Guard(t Target) *Guard {
 
 // Revision returns the revision that the snapshot was compiled for.
 func (s *Snapshot) Revision() int { return s.revision }
-
-// calling is a method of an upstream, or with an empty one of a service that is reached through this host.
-type calling struct {
-	upstream string
-	target   Target
-}
 
 // Resolve returns the guard of a method of this host, or of a service that is reached through it: the latter is compiled on
 // first use, and kept. Beyond 10,000 methods guards are compiled for each call, with their own rules, but share breakers and
@@ -386,26 +379,22 @@ func (s *Snapshot) ClientRules() *ClientRules {
 	return &s.clientRules
 }
 
-// endpointsChanged drops the state of endpoints that are gone.
+// endpointsChanged drops the state of endpoints that are gone, and of an upstream that is, with its guards.
 func (s *Snapshot) endpointsChanged(c client.Change) {
 	for _, r := range s.rules {
 		if r.clientSide() {
 			r.store.keep(c)
 		}
 	}
-	if c.Over {
-		s.forget(c.Upstream)
+	if !c.Over {
+		return
 	}
-}
-
-// forget drops the state of an upstream, and the guards that have it.
-func (s *Snapshot) forget(upstream string) {
 	s.compiling.Lock()
 	defer s.compiling.Unlock()
 	for _, r := range s.rules {
 		if r.clientSide() {
-			r.store.forget(upstream)
+			r.store.forget(c.Upstream)
 		}
 	}
-	s.calling.drop(func(c calling) bool { return c.upstream == upstream })
+	s.calling.drop(func(of calling) bool { return of.upstream == c.Upstream })
 }

@@ -61,14 +61,6 @@ type entry struct {
 	hashes      []string // of its texts
 }
 
-// InUseError is the error of Open for a directory that another process uses.
-type InUseError struct{ Dir, Owner string }
-
-// Error names the other process.
-func (e *InUseError) Error() string {
-	return e.Dir + " is in use by " + e.Owner + ": give each host a directory of its own"
-}
-
 // Open creates the directory if there is none, locks it for this process, and reads it. owner describes this process to
 // others.
 func Open(dir, owner string) (*Store, error) {
@@ -102,34 +94,6 @@ func (s *Store) Own(owner string) error { return sign(s.lock, owner) }
 
 // Lock returns the locked file, to pass it to another process; nil if there is none.
 func (s *Store) Lock() *os.File { return s.lock }
-
-func sign(lock *os.File, owner string) error {
-	err := lock.Truncate(0)
-	if err == nil {
-		_, err = lock.WriteAt([]byte(owner+"\n"), 0)
-	}
-	return err
-}
-
-func lockDir(dir, owner string) (*os.File, error) {
-	f, err := os.OpenFile(filepath.Join(dir, lockFile), os.O_RDWR|os.O_CREATE, 0o600)
-	if err != nil {
-		return nil, err
-	}
-	free, err := tryLock(f)
-	switch {
-	case err == nil && !free:
-		other, _ := os.ReadFile(f.Name())
-		err = &InUseError{Dir: dir, Owner: strings.TrimSpace(string(other))}
-	case err == nil:
-		err = sign(f, owner)
-	}
-	if err != nil {
-		_ = f.Close()
-		return nil, err
-	}
-	return f, nil
-}
 
 // Read reads a directory without locking it: another process may be using it. Nothing may be added to the Store.
 func Read(dir string) *Store {
