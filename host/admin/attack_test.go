@@ -28,9 +28,11 @@ func (h *changed) Drain(context.Context, string) (*DrainState, error) {
 	return &DrainState{}, nil
 }
 
-func (h *changed) Apply(context.Context, ApplyRequest) (*Attempt, error) {
-	h.n.Add(1)
-	return &Attempt{}, nil
+func (h *changed) Apply(_ context.Context, q ApplyRequest) (*Attempt, error) {
+	if q.Unreadable == nil {
+		h.n.Add(1)
+	}
+	return &Attempt{}, q.Unreadable
 }
 
 // raw is a request as it is sent, after which the connection ends.
