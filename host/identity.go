@@ -73,9 +73,9 @@ func (id *identity) list(set *config.Set) {
 
 // same reports whether both identify callers alike.
 func (id *identity) same(o *identity) bool {
-	return slices.Equal(id.ways, o.ways) && id.callerFrom == o.callerFrom && id.signed.Same(o.signed) && maps.EqualFunc(id.tokens, o.tokens, func(a, b config.Token) bool {
-		return a.Caller == b.Caller && a.Expires.Equal(b.Expires)
-	})
+	sameToken := func(a, b config.Token) bool { return a.Caller == b.Caller && a.Expires.Equal(b.Expires) }
+	return slices.Equal(id.ways, o.ways) && id.callerFrom == o.callerFrom && id.signed.Same(o.signed) &&
+		maps.EqualFunc(id.tokens, o.tokens, sameToken)
 }
 
 // caller returns the caller of a request with a certificate of its peer, or nil: of the first way that has an answer.
@@ -94,7 +94,7 @@ func (id *identity) caller(proof *x509.Certificate, m wire.Metadata) (string, er
 		switch isSigned := bearer.Looks(unschemed(auth)); {
 		case way == identifyJWT && (isSigned || id.tokens == nil):
 			return id.signedCaller(auth)
-		case way == identifyToken && !(isSigned && id.signed != nil && !id.lists(auth)):
+		case way == identifyToken && (!isSigned || id.signed == nil || id.lists(auth)):
 			return id.listedCaller(auth)
 		}
 	}

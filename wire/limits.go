@@ -45,7 +45,7 @@ func (l Limits) WithDefaults() Limits {
 // began together do not end together; 0 means never.
 func (l Limits) ConnectionAge() time.Duration {
 	age := max(0, l.MaxConnectionAge)
-	return age - age/10 + rand.N(age/5+1) //nolint:gosec // no secret
+	return age - age/10 + rand.N(age/5+1)
 }
 
 func orDefault[T int | time.Duration](v *T, d T) {

@@ -56,18 +56,16 @@ func Self() (string, error) {
 	if err != nil {
 		return "", err
 	}
-	path, err := exec.LookPath(os.Args[0])
-	if err == nil {
-		path, err = filepath.Abs(path)
+	if path, err := exec.LookPath(os.Args[0]); err == nil {
+		if path, err = filepath.Abs(path); err == nil && same(path, running) {
+			return path, nil
+		}
 	}
-	if err != nil || !same(path, running) {
-		return running, nil
-	}
-	return path, nil
+	return running, nil
 }
 
 func same(a, b string) bool {
-	x, err := os.Stat(a)
+	x, err := os.Stat(a) //nolint:gosec // the file that was started
 	if err != nil {
 		return false
 	}

@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
-	"io"
 	"net"
 	"os"
 	"runtime/debug"
@@ -72,7 +71,11 @@ func Receive() (*Predecessor, error) {
 func (p *Predecessor) listen(words *os.File) {
 	defer close(p.alone)
 	defer words.Close()
-	for lines := bufio.NewScanner(words); lines.Scan() && lines.Text() != wordGo; {
+	lines := bufio.NewScanner(words)
+	for lines.Scan() {
+		if lines.Text() == wordGo {
+			return
+		}
 	}
 }
 
@@ -137,7 +140,7 @@ func (p *Predecessor) Ready() { p.say(wordReady) }
 func (p *Predecessor) Published() { p.say(wordPublished) }
 
 func (p *Predecessor) say(word string) {
-	_, _ = io.WriteString(p.answer, word+"\n") // an old process that has ended needs no answer
+	_, _ = p.answer.WriteString(word + "\n") // an old process that has ended needs no answer
 }
 
 // Await waits for the old process to say go, and reports whether this one is to go on alone: also if the old process has ended
@@ -174,6 +177,6 @@ func (p *Predecessor) Close() {
 // Failed tells the old process why this one ends. A nil Predecessor is told nothing.
 func (p *Predecessor) Failed(why string) {
 	if p != nil {
-		_, _ = io.WriteString(p.errors, strings.TrimSpace(why)+"\n")
+		_, _ = p.errors.WriteString(strings.TrimSpace(why) + "\n")
 	}
 }

@@ -137,7 +137,7 @@ func (s *Successor) LastLines() string { return s.errors.String() }
 
 // Go tells the process that this one stops accepting.
 func (s *Successor) Go() error {
-	_, err := io.WriteString(s.words, wordGo+"\n")
+	_, err := s.words.WriteString(wordGo + "\n")
 	return err
 }
 

@@ -142,8 +142,8 @@ type sourceCollector func(*Emitter)
 
 func (sourceCollector) Describe(out chan<- *prometheus.Desc) {
 	for _, d := range []*prometheus.Desc{
-		ruleDesc, decisionsDesc, tokensDesc, keysDesc, overflowDesc, missingKeyDesc, adaptiveDesc, cpuDesc, breakerDesc, transitionsDesc, endpointsDesc, registeredDesc,
-		budgetBytesDesc, budgetCallsDesc, budgetLimitDesc, budgetRefusedDesc,
+		ruleDesc, decisionsDesc, tokensDesc, keysDesc, overflowDesc, missingKeyDesc, adaptiveDesc, cpuDesc, breakerDesc, transitionsDesc,
+		endpointsDesc, registeredDesc, budgetBytesDesc, budgetCallsDesc, budgetLimitDesc, budgetRefusedDesc,
 	} {
 		out <- d
 	}

@@ -28,7 +28,7 @@ func (b *backend) took(inFlight int, random *rand.Rand) time.Duration {
 
 // offer keeps up to n calls in flight under an adaptive limit for a while.
 func offer(s *limit.Semaphore, a *limit.Adaptive, b *backend, n int, d time.Duration) {
-	random := rand.New(rand.NewPCG(1, 2)) //nolint:gosec // the same in each run
+	random := rand.New(rand.NewPCG(1, 2)) // the same in each run
 	until := time.Now().Add(d)
 	ended := make(chan time.Time, 100_000)
 	running := 0

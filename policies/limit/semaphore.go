@@ -14,9 +14,9 @@ const (
 	PriorityLow Priority = iota - 1
 	PriorityNormal
 	PriorityHigh
-
-	priorities = iota
 )
+
+const priorities = int(PriorityHigh-PriorityLow) + 1
 
 // place returns the index of the priority, from the lowest.
 func (p Priority) place() int { return int(p - PriorityLow) }

@@ -26,6 +26,7 @@ func (l *Load) RefusedShare(above float64, p Priority) float64 {
 	switch p {
 	case PriorityLow:
 		excess *= 2
+	case PriorityNormal:
 	case PriorityHigh:
 		excess = 2*excess - 1
 	}

@@ -53,13 +53,13 @@ policies: {files: [p.yaml]}
 // startHandedOver runs a host of the program "easymicro", by a link to it, and calls it all the time.
 func startHandedOver(t *testing.T) *handedOver {
 	t.Helper()
-	real, err := exec.LookPath("easymicro")
+	program, err := exec.LookPath("easymicro")
 	check(t, err)
-	dir, err := os.MkdirTemp("", "ho") // short: it is part of the paths of sockets
+	dir, err := os.MkdirTemp("", "ho") //nolint:usetesting // short: it is part of the paths of sockets
 	check(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	h := &handedOver{t: t, dir: dir, program: filepath.Join(dir, "easymicro"), log: newStream(), ended: make(chan struct{})}
-	check(t, os.Symlink(real, h.program))
+	check(t, os.Symlink(program, h.program))
 	save(t, dir+"/easymicro.yaml", toHandOver)
 	save(t, dir+"/p.yaml", "rules: []")
 	r, w, err := os.Pipe()
@@ -258,7 +258,7 @@ func TestAFailedHandOverLosesNoCall(t *testing.T) {
 			check(t, err)
 			if tt.program != "" {
 				save(t, h.dir+"/new", tt.program)
-				check(t, os.Chmod(h.dir+"/new", 0o700)) //nolint:gosec // it is a program
+				check(t, os.Chmod(h.dir+"/new", 0o700))
 				check(t, os.Rename(h.dir+"/new", h.program))
 			}
 			if tt.manifest != "" {

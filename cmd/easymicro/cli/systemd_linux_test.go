@@ -70,7 +70,7 @@ func TestAHostUnderSystemd(t *testing.T) {
 	}
 	program, err := exec.LookPath("easymicro")
 	check(t, err)
-	dir, err := os.MkdirTemp("", "sd") // short: it is part of the paths of sockets
+	dir, err := os.MkdirTemp("", "sd") //nolint:usetesting // short: it is part of the paths of sockets
 	check(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	save(t, dir+"/easymicro.yaml", underSystemd)
@@ -136,7 +136,7 @@ func TestAHostUnderSystemd(t *testing.T) {
 
 // What systemd has not passed is named, with what to write.
 func TestAMissingSocketOfSystemdIsNamed(t *testing.T) {
-	dir, err := os.MkdirTemp("", "sd") // short: it is part of the paths of sockets
+	dir, err := os.MkdirTemp("", "sd") //nolint:usetesting // short: it is part of the paths of sockets
 	check(t, err)
 	t.Cleanup(func() { _ = os.RemoveAll(dir) })
 	save(t, dir+"/easymicro.yaml", underSystemd)
