@@ -48,6 +48,7 @@ func TestPagesShowWhatCommandsPrint(t *testing.T) {
 		{name: "circuitbreaker", commands: 4, edits: []edit{{"policies.yaml", "10s", "1000s"}, {"policies.yaml", "5s", "500s"}}},
 		{name: "metrics", commands: 2, edits: []edit{{"policies.yaml", "rate: 1, burst: 5", "rate: 1, per: 10m, burst: 5"}}},
 		{name: "upstream", commands: 5, until: "`explain` takes"}, // it counts per second
+		{name: "jwt", commands: 5, from: "A caller sends", until: "## Tokens expire"},
 		{
 			name: "tls", commands: 4, edits: []edit{{"easymicro.yaml", "      register: {}                                # for the gateway\n", ""}},
 			from: "The client presents", until: "## The gateway",
@@ -159,7 +160,11 @@ func (p *page) run(t *testing.T, h *hosttest.Host, stock string, block []command
 	if err != nil {
 		t.Fatal(err)
 	}
-	there := append([]string{"127.0.0.1/8972", hostname + "/" + port, "-c samples/" + p.name + "/easymicro.yaml", "", "samples/" + made, "pki/"}, addresses...)
+	there := []string{"127.0.0.1/8972", hostname + "/" + port, "-c samples/" + p.name + "/easymicro.yaml", ""}
+	if m, ok := made[p.name]; ok {
+		there = append(there, "samples/"+p.name+"/"+m.folder, m.folder)
+	}
+	there = append(there, addresses...)
 	cmd := exec.CommandContext(t.Context(), "bash", "-c", strings.NewReplacer(there...).Replace(script))
 	cmd.Dir = h.Dir
 	cmd.Env = append(os.Environ(), "EASYMICRO_LISTEN="+h.Address, "EASYMICRO_ADMIN_LISTEN="+h.AdminAddr().String())

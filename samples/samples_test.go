@@ -37,7 +37,7 @@ func TestThereIsASampleForEachFeature(t *testing.T) {
 	found := folders(t)
 	for _, want := range []string{
 		"quickstart", "error", "metadata", "serialize", "timeout", "keepalive", "ratelimit", "circuitbreaker", "gateway", "metrics",
-		"upstream", "client", "discovery", "gatewayalone", "rollback", "policytest", "tls",
+		"upstream", "client", "discovery", "gatewayalone", "rollback", "policytest", "tls", "jwt",
 	} {
 		if !slices.Contains(found, want) {
 			t.Errorf("no sample %s", want)
@@ -55,8 +55,8 @@ func TestEverySampleHasManifestReadmeAndTest(t *testing.T) {
 	}
 }
 
-// made is the folder of the files that the sample tls makes.
-const made = "tls/pki/"
+// made has the commands that make files for samples, and the folders of these.
+var made = map[string]struct{ command, folder string }{"tls": {"./tls/certs", "pki"}, "jwt": {"./jwt/tokens", "keys"}}
 
 // copySample copies a sample to a folder, with the files that its command makes.
 func copySample(t *testing.T, name, to string) {
@@ -64,10 +64,11 @@ func copySample(t *testing.T, name, to string) {
 	if err := os.CopyFS(to, os.DirFS(name)); err != nil {
 		t.Fatal(err)
 	}
-	if name != "tls" {
+	m, ok := made[name]
+	if !ok {
 		return
 	}
-	if out, err := exec.CommandContext(t.Context(), "go", "run", "./tls/certs", "-dir", filepath.Join(to, "pki")).CombinedOutput(); err != nil {
+	if out, err := exec.CommandContext(t.Context(), "go", "run", m.command, "-dir", filepath.Join(to, m.folder)).CombinedOutput(); err != nil {
 		t.Fatalf("%v\n%s", err, out)
 	}
 }
@@ -75,7 +76,7 @@ func copySample(t *testing.T, name, to string) {
 func TestEveryManifestIsWithoutProblems(t *testing.T) {
 	for _, name := range folders(t) {
 		folder := name
-		if name == "tls" {
+		if _, ok := made[name]; ok {
 			folder = t.TempDir()
 			copySample(t, name, folder)
 		}
@@ -117,7 +118,8 @@ func TestReadmesNameExistingFiles(t *testing.T) {
 		}
 		for word := range strings.FieldsFuncSeq(string(text), func(r rune) bool { return strings.ContainsRune(" \n`'\"(),:[]", r) }) {
 			file, ok := strings.CutPrefix(word, "samples/")
-			if !ok || strings.HasPrefix(file, made) {
+			sample, path, _ := strings.Cut(file, "/")
+			if m, makes := made[sample]; !ok || makes && strings.HasPrefix(path, m.folder+"/") {
 				continue
 			}
 			if _, err := os.Stat(strings.TrimSuffix(file, ".")); err != nil {

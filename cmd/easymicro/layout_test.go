@@ -180,7 +180,8 @@ var layout = map[string]row{
 		others: []string{"go.opentelemetry.io/proto/otlp", "google.golang.org/protobuf"},
 		tests:  []string{"samples"},
 	},
-	"samples/tls/certs": {},
+	"samples/tls/certs":  {},
+	"samples/jwt/tokens": {others: []string{"github.com/golang-jwt/jwt/v5"}},
 	"samples/client": {
 		ours:  []string{"config", "host/discovery/etcd", "policies", "wire", "wire/client"},
 		tests: []string{"host", "host/discovery", "samples"},
