@@ -36,7 +36,7 @@ const (
 )
 
 // HasCPU reports whether the CPU utilization can be measured on this system.
-func HasCPU() bool { return len(cpuTimes(os.DirFS("/"), time.Now())) > 0 }
+func HasCPU() bool { return len(cpuTimes(os.DirFS("/"), 0)) > 0 }
 
 // Utilization returns the utilization; the zero Utilization while it is not measured.
 func (c *CPU) Utilization() Utilization {
@@ -81,8 +81,8 @@ func (c *CPU) measure(ctx context.Context, root fs.FS) {
 	ticker := time.NewTicker(cpuEvery)
 	defer ticker.Stop()
 	var u Utilization
-	at := time.Now()
-	last := cpuTimes(root, at)
+	began := time.Now()
+	at, last := began, cpuTimes(root, 0)
 	for {
 		select {
 		case <-ctx.Done():
@@ -90,7 +90,7 @@ func (c *CPU) measure(ctx context.Context, root fs.FS) {
 		case <-ticker.C:
 		}
 		now := time.Now()
-		next := cpuTimes(root, now)
+		next := cpuTimes(root, now.Sub(began)) // a step of the clock changes nothing
 		if share, cores, ok := busiest(last, next); ok {
 			u.Share += (1 - math.Exp(-now.Sub(at).Seconds()/cpuOver.Seconds())) * (share - u.Share)
 			u.Cores, u.Over = cores, cpuOver
@@ -122,8 +122,8 @@ func busiest(before, after []cpuTime) (share, cores float64, ok bool) {
 type cpuTime struct{ busy, all, cores float64 }
 
 // cpuTimes reads the CPU times of the groups with a quota, or else of the processors, of a process whose file system begins at root;
-// none if they cannot be read.
-func cpuTimes(root fs.FS, now time.Time) (list []cpuTime) {
+// none if they cannot be read. Since is the time since any moment, the same for all readings.
+func cpuTimes(root fs.FS, since time.Duration) (list []cpuTime) {
 	groups := readText(root, "proc/self/cgroup")
 	for line := range strings.Lines(groups) {
 		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
@@ -140,7 +140,7 @@ func cpuTimes(root fs.FS, now time.Time) (list []cpuTime) {
 				used, cores = groupV1(root, group)
 			}
 			if cores > 0 {
-				list = append(list, cpuTime{used, float64(now.UnixNano()) / 1e9 * cores, cores})
+				list = append(list, cpuTime{used, since.Seconds() * cores, cores})
 			}
 			if group == "/" {
 				break
