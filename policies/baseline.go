@@ -92,7 +92,7 @@ func NewBaseline(old, next *Snapshot, changes config.Changes, before *Baseline, 
 	var err error
 	b.rules, err = Compile(rules, targets, nil, Options{
 		Host: old.host, Revision: old.revision, Aliases: old.neighbours.aliases, Upstreams: old.neighbours.upstreams, Remote: old.neighbours.remote,
-		CPU: next.meter.cpu, // old may not be in force
+		CPU: next.meter.cpu, // old may be compiled for the comparison only, without one
 	})
 	if err != nil {
 		return nil, err

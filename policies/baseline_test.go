@@ -239,3 +239,27 @@ func (outcome) Get(string) string                                           { re
 func (outcome) Idempotent() bool                                            { return true }
 func (o outcome) Attempt(context.Context, int, client.EndpointFilter) error { return o.err }
 func (outcome) Redial(int, func(string) bool) bool                          { return false }
+
+// A set that is compiled for the comparison only, as the last good one at a start, sheds by the utilization of the one in force.
+func TestABaselineShedsByTheUtilizationInForce(t *testing.T) {
+	old, err := compile([]config.Rule{newRuleOn("busy", "Arith", shed(0.8))}, targets, nil, policies.Options{})
+	succeeds(t, err)
+	c := newChain(t, newRuleOn("busy", "Arith", shed(0.7)))
+	b, err := policies.NewBaseline(old, c.now, changesOf("busy"), nil, false, false)
+	succeeds(t, err)
+	for cpu, want := range map[float64]int{0.75: 0, 0.9: 475} {
+		c.cpu = cpu
+		refused := 0
+		for range 1000 {
+			var ticket policies.Ticket
+			if b.Guard(mul).Enter(t.Context(), &policies.Call{}, &ticket) != nil {
+				refused++
+				continue
+			}
+			ticket.Done(nil)
+		}
+		if refused < want-3 || refused > want+3 {
+			t.Errorf("CPU %v: %d of 1000 calls are refused, want %d", cpu, refused, want)
+		}
+	}
+}
