@@ -138,7 +138,8 @@ func (s buckets) serve(demands []demand, length time.Duration) {
 func (s buckets) refill(length time.Duration) {
 	for _, byKey := range s {
 		for _, b := range byKey {
-			b.tokens = min(b.tokens+b.rate*length.Seconds()-b.served, b.burst)
+			left := max(b.tokens+b.rate*length.Seconds()-b.served, -b.debt) // served may exceed it, since the rounds are bounded
+			b.tokens = min(left, b.burst)
 			b.served = 0
 		}
 	}

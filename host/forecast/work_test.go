@@ -3,6 +3,7 @@ package forecast
 import (
 	"fmt"
 	"math"
+	"math/rand/v2"
 	"net/netip"
 	"testing"
 	"time"
@@ -80,5 +81,37 @@ func TestTheWorkOfAForecastIsBounded(t *testing.T) {
 	}
 	if len(r.cells) > maxCells || len(r.cells) < maxCells/2 || r.calls != 60_000 || calls != r.calls || r.unnamed != 0 || asked != 1 {
 		t.Errorf("%d cells, %v of %v calls, %v unnamed", len(r.cells), calls, r.calls, r.unnamed)
+	}
+}
+
+// Limits of very different rates that the same calls meet are not settled when the rounds end: no bucket is overdrawn then.
+func TestBucketsAreNotOverdrawn(t *testing.T) {
+	const length = 5 * time.Second
+	for seed := range uint64(100) {
+		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the same numbers in each run
+		spread := func(from, decades float64) float64 { return math.Pow(10, from+r.Float64()*decades) }
+		all := make([]*bucket, 3+r.IntN(30))
+		s := buckets{"": {}}
+		for i := range all {
+			all[i] = &bucket{rate: spread(-3, 6), burst: spread(0, 5)}
+			all[i].tokens = all[i].burst
+			s[""][fmt.Sprint(i)] = all[i]
+		}
+		for range 20 {
+			demands := make([]demand, 2*len(all))
+			for i := range demands {
+				demands[i].calls = spread(-1, 6)
+				for _, n := range r.Perm(len(all))[:1+r.IntN(3)] {
+					demands[i].of = append(demands[i].of, all[n])
+				}
+			}
+			s.serve(demands, length)
+			for i := range demands {
+				if p := demands[i].pass; math.IsNaN(p) || p <= 0 || p > 1+settled {
+					t.Fatalf("seed %d: a ratio of %v passes", seed, p)
+				}
+			}
+			s.refill(length)
+		}
 	}
 }
