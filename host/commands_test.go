@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"os"
 	"path/filepath"
 	"slices"
 	"strings"
@@ -124,6 +125,9 @@ func TestWhatWasAppliedStaysUntilTheFilesChange(t *testing.T) {
 	again, err := h.Host.Reload(t.Context(), host.SourceAdmin, "")
 	if err != nil || again.Result != host.ResultHeld || !strings.Contains(again.Why, "the files are now behind: a/x.yaml. Save") {
 		t.Errorf("%s %q, %v", again.Result, again.Why, err)
+	}
+	if list, err := os.ReadDir(filepath.Join(h.Dir, "state", "revisions")); err != nil || len(list) != 2 {
+		t.Errorf("%d attempts on disk, %v: one that changes nothing takes the place of another", len(list), err)
 	}
 	for range 2 {
 		h = restart()

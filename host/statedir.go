@@ -209,7 +209,7 @@ func (d *stateDir) add(r *Attempt, set *config.Set, keep int, observed bool) (lo
 		texts = set.Texts
 	}
 	d.writer.forgive()
-	if r.Result != ResultUnchanged {
+	if r.MadeRevision() || r.Result == ResultRejected { // as in memory
 		if err := d.writer.do(func() error { return d.store.Add(&kept, texts, keep) }); err != nil && r.MadeRevision() {
 			lost = config.Problems{{Path: "host.state.dir", Message: fmt.Sprintf("r%d is not on disk: a start may forget it: %v", r.Number, err), Warning: true}}
 		}

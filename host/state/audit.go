@@ -27,11 +27,22 @@ type AuditEntry struct {
 	Times    int       `json:"times,omitempty"` // how many equal attempts in a row were rejected so far; 0: one
 }
 
+// isIdle reports whether the entry is about an attempt that changed nothing: a rejected one, or a reload.
+func (e *AuditEntry) isIdle() bool {
+	switch e.Result {
+	case admin.ResultRejected, admin.ResultHeld:
+		return true
+	case admin.ResultUnchanged:
+		return e.Action == admin.SourceAdmin || e.Action == admin.SourceSignal
+	}
+	return false
+}
+
 const (
 	// maxAuditBytes bounds an audit log. Once it is full it replaces the one before, so that two are kept.
 	maxAuditBytes = 1 << 20
-	// maxRejectedBytes bounds what was rejected in a full log: a flood of it must not replace the changes.
-	maxRejectedBytes = maxAuditBytes / 4
+	// maxIdleBytes bounds the attempts that changed nothing in a full log: a flood of them must not replace the changes.
+	maxIdleBytes = maxAuditBytes / 4
 )
 
 // Audit is an audit log: one JSON object a line, the oldest first. It may be shared.
@@ -74,18 +85,18 @@ func (a *Audit) Add(e AuditEntry) error {
 	return f.Sync()
 }
 
-// makeRoom drops the oldest of what was rejected and, if that is not enough, has the log replace the one before.
+// makeRoom drops the oldest attempts that changed nothing and, if that is not enough, has the log replace the one before.
 func (a *Audit) makeRoom() error {
 	data, err := os.ReadFile(a.path)
 	if err != nil {
 		return err
 	}
 	var lines [][]byte
-	rejected, size := 0, 0
+	idle, size := 0, 0
 	for _, line := range slices.Backward(slices.Collect(bytes.Lines(data))) {
 		var e AuditEntry
-		if json.Unmarshal(line, &e) == nil && e.Result == admin.ResultRejected {
-			if rejected += len(line); rejected > maxRejectedBytes {
+		if json.Unmarshal(line, &e) == nil && e.isIdle() {
+			if idle += len(line); idle > maxIdleBytes {
 				continue
 			}
 		}

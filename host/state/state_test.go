@@ -347,13 +347,17 @@ func TestAnAuditLogIsBoundedAndGoesOnAfterACutLine(t *testing.T) {
 	}
 }
 
-// However much is rejected, the changes stay in the audit log.
-func TestRejectedAttemptsDoNotPushChangesOutOfTheAuditLog(t *testing.T) {
+// However many attempts change nothing, the changes stay in the audit log.
+func TestAttemptsThatChangeNothingDoNotPushChangesOutOfTheAuditLog(t *testing.T) {
 	dir := t.TempDir()
 	s := open(t, dir)
 	long := strings.Repeat("x", 30<<10)
+	idle := []state.AuditEntry{
+		{Result: admin.ResultRejected, Error: long}, {Result: admin.ResultHeld, Why: long}, {Result: admin.ResultUnchanged, Action: admin.SourceAdmin, Why: long},
+	}
 	for i := range 300 {
-		e := state.AuditEntry{Revision: i, Result: admin.ResultRejected, Error: long}
+		e := idle[i%len(idle)]
+		e.Revision = i
 		if i%100 == 0 {
 			e = state.AuditEntry{Revision: i, Result: admin.ResultApplied}
 		}
