@@ -68,12 +68,18 @@ func (c *coveredEdit) back(next *generation, source Source, check func(*config.S
 // errPutBack is the error of rules that cannot be put back as they were.
 var errPutBack = errors.New("the rules cannot be put back as they were")
 
+// maxPutBack bounds the rules that are put back, for each of which the files are parsed while no edit can be applied.
+const maxPutBack = 32
+
 // putBack makes a set of the files of another, but with some rules as they were before.
 func putBack(source keptLoader, set, before *config.Set, rules map[string]bool) (*config.Set, error) {
 	texts, were := set.TextsByPath(), before.TextsByPath()
+	if texts == nil || were == nil || len(rules) > maxPutBack {
+		return nil, errPutBack
+	}
 	for _, name := range slices.Sorted(maps.Keys(rules)) {
 		r, was := set.Rule(name), before.Rule(name)
-		if r == nil || texts == nil || were == nil {
+		if r == nil {
 			return nil, errPutBack
 		}
 		var wasText []byte
