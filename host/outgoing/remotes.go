@@ -22,7 +22,7 @@ type RemotePlan struct {
 	opened, gone *RemoteClient
 }
 
-// Plan opens a client if its TLS or the discovery behind it changed.
+// Plan opens a client if its TLS or the discovery behind it changed. Calls use the one before it until it is connected.
 func (p *Remotes) Plan(ctx context.Context, prev, next *Connections) (*RemotePlan, error) {
 	s := &RemotePlan{of: p}
 	if prev != nil {
@@ -50,6 +50,9 @@ func (p *Remotes) Plan(ctx context.Context, prev, next *Connections) (*RemotePla
 		return s, nil
 	}
 	s.opened = now
+	if s.gone != nil {
+		now.Replace(&s.gone.Successor)
+	}
 	if prev != nil { // calls go on meanwhile, and are not to meet a client that knows nothing yet
 		s.opened.Await(ctx)
 	}
@@ -70,12 +73,10 @@ func (p *Remotes) openSecured(set *config.Set, c *Cluster, made spec[*config.Cli
 	return r, nil
 }
 
-// Commit has a new client watch the services of the one before it, before that is closed, and replace it once it is
-// connected.
+// Commit has a new client watch the services of the one before it, before that is closed.
 func (s *RemotePlan) Commit(context.Context) {
 	if s.opened != nil && s.gone != nil {
 		s.opened.Client.TakeOver(s.gone.Client)
-		s.opened.Replace(&s.gone.Successor)
 	}
 }
 

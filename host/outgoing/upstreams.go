@@ -26,14 +26,16 @@ type UpstreamPlan struct {
 	gone   []*Upstream // or those that were opened, once abandoned
 }
 
-// Plan opens the upstreams that next adds, but no connection; the first call does.
+// Plan opens the upstreams that next adds, but no connection; the first call does. Calls use those before them until they are
+// connected.
 func (p *Upstreams) Plan(prev, next *Connections) (*UpstreamPlan, error) {
 	next.upstreams = make(map[string]*Upstream, len(next.Set.Manifest.Upstreams))
 	s := &UpstreamPlan{of: p, prev: prev}
 	for i, cfg := range next.Set.Manifest.Upstreams {
 		made := spec[config.Upstream]{config: cfg, files: credentials.Fingerprint(next.Set, credentials.ClientFiles(cfg.TLS)...)}
 		found := next.clusters[cfg.Resolve.Etcd]
-		running := prev.Upstream(cfg.Name)
+		before := prev.Upstream(cfg.Name)
+		running := before
 		if running != nil && running.cluster != found {
 			running = nil // it looks for its endpoints elsewhere
 		}
@@ -45,6 +47,9 @@ func (p *Upstreams) Plan(prev, next *Connections) (*UpstreamPlan, error) {
 		}
 		if opened {
 			s.opened = append(s.opened, u)
+			if before != nil {
+				u.Replace(&before.Successor)
+			}
 		}
 		next.upstreams[cfg.Name] = u
 	}
@@ -58,18 +63,13 @@ func (p *Upstreams) Plan(prev, next *Connections) (*UpstreamPlan, error) {
 	return s, nil
 }
 
-// Commit has new clients watch the services of those before them, before these are closed, and replace them once they are
-// connected.
+// Commit has new clients watch the services of those before them, before these are closed.
 func (s *UpstreamPlan) Commit(context.Context) {
 	for _, u := range s.opened {
 		old := s.prev.Upstream(u.spec.config.Name)
-		if old == nil {
-			continue
-		}
-		if old.Service == u.Service {
+		if old != nil && old.Service == u.Service {
 			u.Client.TakeOver(old.Client)
 		}
-		u.Replace(&old.Successor)
 	}
 }
 
