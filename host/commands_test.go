@@ -259,7 +259,7 @@ func TestWhatIsNotConfirmedIsUndone(t *testing.T) {
 	})
 	t.Run("in time", func(t *testing.T) {
 		h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
-		r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(100 * time.Millisecond)})
+		r := apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(time.Second)})
 		if s := status(t, h).Policies; r.RevertAt.IsZero() || !s.RevertAt.Equal(r.RevertAt) && s.Running.Revision == 2 {
 			t.Errorf("%v %v", r.RevertAt, s.RevertAt)
 		}

@@ -221,6 +221,7 @@ func TestACallOutliesTheUpstreamThatItWasMadeBy(t *testing.T) {
 	if r := h.Revision(); r.Result != host.ResultApplied {
 		t.Fatal(r.Problems)
 	}
+	awaitThat(t, "the new connections are in use", func() bool { return host.InUse(h.Host) })
 	if got, err := mul(t, h, 2, 3); err != nil || got != 1006 {
 		t.Errorf("%d, %v: new calls go on to the old upstream", got, err)
 	}
