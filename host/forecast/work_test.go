@@ -88,7 +88,7 @@ func TestTheWorkOfAForecastIsBounded(t *testing.T) {
 func TestBucketsAreNotOverdrawn(t *testing.T) {
 	const length = 5 * time.Second
 	for seed := range uint64(100) {
-		r := rand.New(rand.NewPCG(seed, 1)) //nolint:gosec // the same numbers in each run
+		r := rand.New(rand.NewPCG(seed, 1))
 		spread := func(from, decades float64) float64 { return math.Pow(10, from+r.Float64()*decades) }
 		all := make([]*bucket, 3+r.IntN(30))
 		s := buckets{"": {}}

@@ -46,21 +46,27 @@ const takeOverTimeout = 10 * time.Second
 // TakeOver connects s to the endpoints that its calls need, and has calls use s from then on. It returns at once if s replaces
 // no client, or one without connections.
 func (s *Successor) TakeOver(ctx context.Context) {
-	before := s.before.Load()
-	if before == nil {
+	if s.InUse() {
 		return
-	}
-	for next := before.before.Load(); next != nil; next = before.before.Load() {
-		before = next
 	}
 	ctx, cancel := context.WithTimeout(ctx, takeOverTimeout)
 	defer cancel()
-	if s.Service != "" {
-		s.Client.Connect(ctx, before.Client, s.Service)
-	} else {
-		s.Client.Connect(ctx, before.Client)
+	for now, was := s.first(), (*Successor)(nil); now != was && ctx.Err() == nil; now, was = s.first(), now { // was may be closed by now
+		if s.Service != "" {
+			s.Client.Connect(ctx, now.Client, s.Service)
+		} else {
+			s.Client.Connect(ctx, now.Client)
+		}
 	}
 	s.before.Store(nil)
+}
+
+// first returns the successor that calls use in place of s.
+func (s *Successor) first() *Successor {
+	for before := s.before.Load(); before != nil; before = s.before.Load() {
+		s = before
+	}
+	return s
 }
 
 // InUse reports whether calls use s, not the client that it replaces.
