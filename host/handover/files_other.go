@@ -2,7 +2,13 @@
 
 package handover
 
-import "os"
+import (
+	"os"
+	"syscall"
+)
+
+// FileOf returns an error.
+func FileOf(syscall.Conn) (*os.File, error) { return nil, ErrUnsupported }
 
 func inherited(uintptr, string) (*os.File, error) { return nil, ErrUnsupported }
 

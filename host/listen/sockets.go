@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net"
 	"os"
+	"syscall"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/handover"
@@ -39,11 +40,11 @@ func (all Sockets) Share(set *config.Set) (list []handover.Socket, err error) {
 }
 
 func fileOf(s socket) (*os.File, error) {
-	f, ok := s.(interface{ File() (*os.File, error) })
+	f, ok := s.(syscall.Conn)
 	if !ok {
 		return nil, errors.ErrUnsupported
 	}
-	return f.File()
+	return handover.FileOf(f)
 }
 
 // Own has the files of unix sockets removed when these are closed, or not if another process goes on to accept.
