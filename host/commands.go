@@ -122,6 +122,7 @@ func (c *commands) reject(from trigger, err error) Attempt {
 
 // rollback puts a revision in force again, as a new one.
 func (c *commands) rollback(ctx context.Context, q *admin.RollbackRequest) (Attempt, error) {
+	c.rollbacks.hurry()
 	c.reloading.Lock()
 	defer c.reloading.Unlock()
 	g := c.current.Load()

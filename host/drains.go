@@ -28,6 +28,7 @@ type drains struct {
 
 // drain withdraws the host from discovery.
 func (d *drains) drain(who string) (*admin.DrainState, error) {
+	d.rollbacks.hurry()
 	d.commands.Lock()
 	defer d.commands.Unlock()
 	v := &admin.DrainState{Drained: d.drained.Load()}

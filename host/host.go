@@ -230,7 +230,7 @@ func (h *Host) listen(ctx context.Context) error {
 // drain withdraws the host, finishes its calls and closes it. next is the process that has taken over; nil: none has.
 func (h *Host) drain(begin time.Time, next *handover.Successor) {
 	delay, grace := h.drainDelay(), h.gracePeriod()
-	if next != nil {
+	if next != nil || h.succession.yields {
 		delay = 0
 	}
 	until := begin.Add(grace)

@@ -36,6 +36,7 @@ const checkEnd = time.Minute
 
 // put puts an override in force.
 func (o *overrides) put(ctx context.Context, q *admin.OverrideRequest) (*admin.OverrideResult, error) {
+	o.rollbacks.hurry()
 	o.reloading.Lock()
 	defer o.reloading.Unlock()
 	x := admin.Override{Action: q.Action, Since: time.Now().Round(0), Who: q.Who, Why: q.Message}
@@ -56,6 +57,7 @@ func (o *overrides) put(ctx context.Context, q *admin.OverrideRequest) (*admin.O
 
 // drop ends an override.
 func (o *overrides) drop(ctx context.Context, name, who string) (*admin.OverrideResult, error) {
+	o.rollbacks.hurry()
 	o.reloading.Lock()
 	defer o.reloading.Unlock()
 	list := o.current.Load().overrides

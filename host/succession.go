@@ -19,7 +19,7 @@ import (
 const (
 	readyWithin   = 30 * time.Second // for a new process to be ready
 	probation     = 2 * time.Second  // for which it must live after that
-	stopWithin    = 5 * time.Second  // for one that has failed to end by itself
+	stopWithin    = 5 * time.Second  // for one that has failed to end by itself, beyond its grace period
 	readyAgain    = 50 * time.Millisecond
 	publishWithin = 10 * time.Second // for the new process, before the old one withdraws
 )
@@ -29,11 +29,11 @@ var (
 	errInitProcess = errors.New("this process has PID 1, and its container ends with it: replace the container instead")
 	errHandingOver = errors.New("another process is being started already")
 	errNotInTime   = fmt.Errorf("the new process was not ready within %v", readyWithin)
-	errUndoing     = errors.New("an edit has to be rolled back first")
+	errInterrupted = errors.New("a rollback or a command of an operator came first: send SIGUSR2 again")
 )
 
 // succession replaces the process of a host by a new one, or takes over from one. Edits wait until it is decided which of the two
-// processes goes on; only a rollback does not wait.
+// processes goes on. Rollbacks, overrides and drains do not wait: with them, this process goes on.
 type succession struct {
 	*applier
 	listeners *listen.Listeners
@@ -42,6 +42,7 @@ type succession struct {
 	systemd   *systemd.Manager      // nil: none
 	pid       int
 
+	yields bool // the process before goes on; set before Run drains
 	busy   atomic.Bool
 	cancel atomic.Pointer[context.CancelCauseFunc] // of the last hand-over; nil: there was none
 	done   chan *handover.Successor                // has the process that has taken over
@@ -76,7 +77,7 @@ func (s *succession) try(ctx context.Context, program string) error {
 	defer stop()
 	next, err := s.start(ctx, program)
 	if err != nil && next != nil {
-		next.Stop(stopWithin)
+		next.Stop(min(s.current.Load().set.Manifest.Host.Shutdown.GracePeriod.Std(), readyWithin) + stopWithin) // it may have calls
 	}
 	return err
 }
@@ -172,7 +173,7 @@ func await(ctx context.Context, next *handover.Successor) error {
 // interrupt has this process go on if another one has not taken over yet.
 func (s *succession) interrupt() {
 	if cancel := s.cancel.Load(); cancel != nil {
-		(*cancel)(errUndoing)
+		(*cancel)(errInterrupted)
 	}
 }
 
@@ -184,12 +185,12 @@ func (s *succession) takeOver(ctx context.Context) bool {
 	}
 	for !s.isReady(ctx) {
 		if pause(ctx, readyAgain) != nil {
-			return false
+			return s.yield()
 		}
 	}
 	s.before.Ready()
 	if !s.before.Await(ctx) {
-		return false
+		return s.yield()
 	}
 	var drained *admin.Drained
 	if json.Unmarshal(s.before.State, &drained) == nil {
@@ -200,6 +201,13 @@ func (s *succession) takeOver(ctx context.Context) bool {
 	s.before.Close()
 	s.log.Info("took over from the process before", "pid", s.pid)
 	return true
+}
+
+// yield leaves the host to the process before, and returns false for takeOver.
+func (s *succession) yield() bool {
+	s.yields = true
+	s.before.Yield()
+	return false
 }
 
 func (s *succession) isReady(ctx context.Context) bool {

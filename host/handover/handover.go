@@ -38,6 +38,7 @@ type description struct {
 const (
 	wordReady     = "ready"     // from the new process: it serves
 	wordPublished = "published" // from the new process: discovery has it
+	wordYields    = "yields"    // from the new process: it ends without taking over
 	wordGo        = "go"        // from the old process: it stops accepting
 )
 

@@ -136,6 +136,9 @@ func (p *Predecessor) Lock(dir string) *os.File {
 // Ready tells the old process that this one serves.
 func (p *Predecessor) Ready() { p.say(wordReady) }
 
+// Yield tells the old process that this one has been told to end, and does not take over.
+func (p *Predecessor) Yield() { p.say(wordYields) }
+
 // Published tells the old process that discovery has this one.
 func (p *Predecessor) Published() { p.say(wordPublished) }
 

@@ -29,10 +29,11 @@ type Successor struct {
 	cmd   *exec.Cmd
 	words *os.File // to it
 
-	ready, published chan struct{}
-	ended            chan struct{}
-	errors           tail
-	err              error // of its end; valid once ended is closed
+	ready, published, yields chan struct{}
+
+	ended  chan struct{}
+	errors tail
+	err    error // of its end; valid once ended is closed
 }
 
 // Start starts a new process. It keeps none of the files of o.
@@ -47,7 +48,7 @@ func Start(o Options) (*Successor, error) {
 	}
 	s := &Successor{
 		cmd: exec.Command(o.Program, os.Args[1:]...), words: pipes.words, //nolint:gosec,noctx // this program; it outlives the process
-		ready: make(chan struct{}), published: make(chan struct{}), ended: make(chan struct{}),
+		ready: make(chan struct{}), published: make(chan struct{}), yields: make(chan struct{}), ended: make(chan struct{}),
 	}
 	s.cmd.Args[0] = os.Args[0]
 	s.cmd.Env = environment(about)
@@ -84,7 +85,7 @@ func (s *Successor) follow(p *pipes) {
 }
 
 func (s *Successor) listen(from io.Reader) {
-	said := map[string]chan struct{}{wordReady: s.ready, wordPublished: s.published}
+	said := map[string]chan struct{}{wordReady: s.ready, wordPublished: s.published, wordYields: s.yields}
 	for lines := bufio.NewScanner(from); lines.Scan(); {
 		if c := said[lines.Text()]; c != nil {
 			delete(said, lines.Text())
@@ -96,11 +97,13 @@ func (s *Successor) listen(from io.Reader) {
 // PID returns the id of the process.
 func (s *Successor) PID() int { return s.cmd.Process.Pid }
 
-// Ready waits until the process serves. The error says why it does not: it has ended, or ctx has.
+// Ready waits until the process serves. The error says why it does not: it has ended or was told to, or ctx has ended.
 func (s *Successor) Ready(ctx context.Context) error {
 	select {
 	case <-s.ready:
 		return nil
+	case <-s.yields:
+		return errYields
 	case <-s.ended:
 		return s.failure()
 	case <-ctx.Done():
@@ -108,11 +111,15 @@ func (s *Successor) Ready(ctx context.Context) error {
 	}
 }
 
+var errYields = errors.New("the new process was told to end")
+
 // Survives waits for d. The error says why the process did not live that long, or is that of ctx.
 func (s *Successor) Survives(ctx context.Context, d time.Duration) error {
 	select {
 	case <-time.After(d):
 		return nil
+	case <-s.yields:
+		return errYields
 	case <-s.ended:
 		return s.failure()
 	case <-ctx.Done():

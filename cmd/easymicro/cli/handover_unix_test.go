@@ -33,6 +33,7 @@ type handedOver struct {
 	log     *stream
 	ended   chan struct{} // closed when all processes have ended
 	address string
+	admin   string // its URL
 
 	stop  context.CancelFunc
 	calls sync.WaitGroup
@@ -95,7 +96,8 @@ func startHandedOver(t *testing.T) *handedOver {
 			t.Logf("%s", h.log)
 		}
 	})
-	h.address = h.await(`"msg":"listening".*rpcx.http (127[0-9.:]+)`)[1]
+	listening := h.await(`"msg":"listening".*rpcx.http (127[0-9.:]+).*"admin":"([^"]+)"`)
+	h.address, h.admin = listening[1], listening[2]
 	h.load()
 	return h
 }
@@ -317,4 +319,37 @@ func TestANewProcessThatDiesSoonDoesNotTakeOver(t *testing.T) {
 		t.Error(err)
 	}
 	h.handOver()
+}
+
+// A new process that is told to end before it has taken over finishes its calls, and the old one serves on.
+func TestANewProcessThatIsToldToEndDoesNotTakeOver(t *testing.T) {
+	t.Parallel()
+	h := startHandedOver(t)
+	save(t, h.dir+"/easymicro.yaml", strings.Replace(toHandOver, "drainDelay: 0s", "drainDelay: 5s", 1)) // longer than the probation
+	h.await(`"msg":"configuration reloaded"`)
+	check(t, syscall.Kill(h.pid, syscall.SIGUSR2))
+	pid, err := strconv.Atoi(h.await(`"msg":"handing over to a new process".*"pid":([0-9]+)`)[1])
+	check(t, err)
+	h.await(`"msg":"configuration applied"`)
+	check(t, syscall.Kill(pid, syscall.SIGTERM))
+	h.await(`"msg":"not handed over: this process serves on","error":"the new process (was told to end|has ended)`)
+	h.handOver()
+}
+
+// An override does not wait for a new process that is not ready: it ends the hand-over.
+func TestAnOverrideEndsAHandOver(t *testing.T) {
+	t.Parallel()
+	h := startHandedOver(t)
+	working, err := os.Readlink(h.program)
+	check(t, err)
+	save(t, h.dir+"/new", "#!/bin/sh\nexec sleep 1000\n")
+	check(t, os.Chmod(h.dir+"/new", 0o700))
+	check(t, os.Rename(h.dir+"/new", h.program))
+	check(t, syscall.Kill(h.pid, syscall.SIGUSR2))
+	h.await(`"msg":"handing over to a new process"`)
+	out, err := exec.Command(working, "limit", "Desk.Mul", "--rate", "1000000/s", "--for", "1h", "--admin", h.admin).CombinedOutput()
+	if err != nil {
+		t.Fatalf("%v: %s", err, out)
+	}
+	h.await(`"msg":"not handed over: this process serves on","error":"a rollback or a command of an operator came first`)
 }
