@@ -114,8 +114,8 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	}
 	h.listeners = listen.New(listen.Options{
 		Host: c.name, Log: c.log, Sampler: c.sampler, Metrics: c.metrics, Budget: c.budget,
-		Passed: h.succession.passed,
-		Calls:  h.calls, Gateway: gateways.gateway, Failed: h.fail,
+		Passed: h.succession.passed, Held: o.Predecessor != nil,
+		Calls: h.calls, Gateway: gateways.gateway, Failed: h.fail,
 		Admin:  func() http.Handler { return c.current.Load().admin },
 		Health: func() http.Handler { return c.current.Load().health },
 	})

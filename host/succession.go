@@ -177,7 +177,7 @@ func (s *succession) interrupt() {
 	}
 }
 
-// takeOver tells the process before that this one serves, and reports whether this one goes on alone; otherwise ctx has ended. The
+// takeOver tells the process before that this one can serve, has it accept once that process says so, and reports whether this one goes on alone; otherwise ctx has ended. The
 // caller holds s.applying.
 func (s *succession) takeOver(ctx context.Context) bool {
 	if s.before == nil {
@@ -198,6 +198,7 @@ func (s *succession) takeOver(ctx context.Context) bool {
 	}
 	writeTurn{s.state}.begin()
 	s.listeners.Sockets().Own(true)
+	s.listeners.Release()
 	s.before.Close()
 	s.log.Info("took over from the process before", "pid", s.pid)
 	return true

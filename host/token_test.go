@@ -8,6 +8,8 @@ import (
 	"testing"
 	"time"
 
+	"github.com/golang-jwt/jwt/v5"
+
 	"github.com/easymicro/easymicro/host"
 	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
@@ -105,9 +107,9 @@ func TestTheOperatorsTokenIsLive(t *testing.T) {
 
 func TestASecretShowsNowhere(t *testing.T) {
 	const canary = "canary-6f1c7d2e"
-	log := new(logBuffer)
+	log, s := new(logBuffer), newSigner(t)
 	h := hosttest.Start(t, `
-auth: {identify: [token], tokens: {file: tokens.yaml}}
+auth: {identify: [jwt, token], tokens: {file: tokens.yaml}, jwt: {jwksFile: jwks.json, issuer: "https://id.example", audience: orders}}
 admin: {tokenFile: admin.token}
 telemetry: {logs: {level: debug}}
 services:
@@ -118,17 +120,28 @@ policies:
     - {name: few, match: {service: Arith}, rateLimit: {rate: 1, burst: 3, key: caller}}
   watch: {debounce: 20ms}
 `, hosttest.Options{Registry: newPlant(t).reg, Log: log, Files: map[string]string{
-		"tokens.yaml": tokensFile(canary, ""), "admin.token": canary + "-admin\n",
+		"tokens.yaml": tokensFile(canary, ""), "admin.token": canary + "-admin\n", "jwks.json": s.jwks(t),
 	}})
+	secrets, signed := []string{canary}, []string{
+		s.token(t, jwt.SigningMethodES256, "a", s.ec, jwt.MapClaims{"note": canary}),
+		s.token(t, jwt.SigningMethodES256, "a", s.ec, jwt.MapClaims{"iss": canary}),
+		s.token(t, jwt.SigningMethodES256, "a", s.ec, jwt.MapClaims{"aud": canary}),
+		s.token(t, jwt.SigningMethodES256, "a", s.ec, jwt.MapClaims{"sub": canary + "*"}),
+		s.token(t, jwt.SigningMethodES256, "a", s.ec, jwt.MapClaims{"exp": canary}),
+		s.token(t, jwt.SigningMethodES256, canary, s.ec, nil),
+	}
+	for _, token := range signed {
+		secrets = append(secrets, strings.Split(token, ".")[1:]...)
+	}
 	var told strings.Builder
 	for range 6 {
-		for _, auth := range []string{"Bearer " + canary, "Bearer " + canary + "x", canary + "\x00"} {
+		for _, auth := range append([]string{"Bearer " + canary, "Bearer " + canary + "x", canary + "\x00"}, signed...) {
 			if e := with(t, h, auth); e != nil {
 				told.WriteString(e.Error())
 			}
 		}
 		for _, path := range []string{"/Arith/Mul", "/Crash/Panic", "/Nope/Nope"} {
-			for _, token := range []string{canary, canary + "x"} {
+			for _, token := range append([]string{canary, canary + "x"}, signed...) {
 				res, body := h.Post(path, "{}", "Authorization", "Bearer "+token)
 				told.WriteString(body)
 				must(t, res.Header.Write(&told))
@@ -162,8 +175,10 @@ policies:
 	must(t, res.Write(&told))
 	h.Stop()
 	for where, text := range map[string]string{"what it tells": told.String(), "the log": log.String()} {
-		if i := strings.Index(text, canary); i >= 0 {
-			t.Errorf("%s has the secret: …%s…", where, text[max(0, i-200):min(len(text), i+60)])
+		for _, secret := range secrets {
+			if i := strings.Index(text, secret); i >= 0 {
+				t.Errorf("%s has the secret: …%s…", where, text[max(0, i-200):min(len(text), i+60)])
+			}
 		}
 		if len(text) < 1000 {
 			t.Errorf("%s is too little to prove anything: %s", where, text)

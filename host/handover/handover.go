@@ -1,7 +1,8 @@
 // Package handover passes the sockets of a process to a new one, which serves them before the old process stops.
 //
-// The old process starts the new one with its sockets as open files and two pipes. The new process says ready once it
-// serves. The old one then says go, and stops accepting; until then it can go on as if nothing had happened.
+// The old process starts the new one with its sockets as open files and two pipes. The new process says ready once it can
+// serve. The old one then says go and stops accepting, and the new one starts to; until then the old one can go on as if nothing
+// had happened.
 package handover
 
 import (
@@ -36,7 +37,7 @@ type description struct {
 
 // Words of the two processes, a line each.
 const (
-	wordReady     = "ready"     // from the new process: it serves
+	wordReady     = "ready"     // from the new process: it can serve
 	wordPublished = "published" // from the new process: discovery has it
 	wordYields    = "yields"    // from the new process: it ends without taking over
 	wordGo        = "go"        // from the old process: it stops accepting

@@ -27,7 +27,7 @@ type adminServer struct {
 
 // serveAdmin serves s with the handler that is in force when a request arrives. The name is for logs and metrics.
 func serveAdmin(l *Listeners, name string, s socket, address config.Address, handler func() http.Handler, e *encryption) *adminServer {
-	ln := newAdminListener(s, name, l.outages)
+	ln := newAdminListener(s, name, l)
 	ln.setTLS(e)
 	serve := func(w http.ResponseWriter, r *http.Request) { ln.serve(handler(), w, r) }
 	a := &adminServer{
@@ -81,6 +81,7 @@ type adminListener struct {
 	net.Listener
 	name    string
 	outages *outages
+	held    <-chan struct{} // Accept waits for it to be closed
 	max     int
 	closing sync.Once
 	closed  chan struct{}
@@ -97,17 +98,22 @@ type adminConn struct {
 	since     time.Time // of that state
 }
 
-func newAdminListener(ln net.Listener, name string, o *outages) *adminListener {
+func newAdminListener(ln net.Listener, name string, l *Listeners) *adminListener {
 	limit := maxAdminConns
 	if descriptors := machine.Descriptors(); descriptors > 0 {
 		limit = max(1, min(limit, descriptorsKept(descriptors)/adminShare))
 	}
 	return &adminListener{
-		Listener: ln, name: name, outages: o, max: limit, closed: make(chan struct{}), open: make(map[net.Conn]*adminConn),
+		Listener: ln, name: name, outages: l.outages, held: l.held, max: limit, closed: make(chan struct{}), open: make(map[net.Conn]*adminConn),
 	}
 }
 
 func (l *adminListener) Accept() (net.Conn, error) {
+	select {
+	case <-l.held:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
 	for {
 		conn, err := l.Listener.Accept()
 		switch {

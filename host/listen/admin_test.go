@@ -21,7 +21,7 @@ func TestOperatorsAreAnsweredBesideIdleConnections(t *testing.T) {
 	var noted sync.Map
 	a := newOutages(slog.New(slog.DiscardHandler), func(_, reason string) { noted.Store(reason, true) })
 	defer a.close()
-	l := newAdminListener(ln, "health", a)
+	l := newAdminListener(ln, "health", &Listeners{outages: a, held: released()})
 	l.max = 4
 	begun, end := make(chan struct{}, 10), make(chan struct{})
 	server := admin.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {

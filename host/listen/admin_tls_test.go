@@ -37,7 +37,7 @@ func TestAPeerThatReadsNothingHoldsUpNoOperator(t *testing.T) {
 		in := pipes{conns: make(chan net.Conn, 2)}
 		a := newOutages(slog.New(slog.DiscardHandler), func(_, _ string) {})
 		defer a.close()
-		l := newAdminListener(in, "admin", a)
+		l := newAdminListener(in, "admin", &Listeners{outages: a, held: released()})
 		l.max = 1
 		l.tls.Store(&encryption{config: &tls.Config{Certificates: []tls.Certificate{pair}}})
 		near, far := net.Pipe()

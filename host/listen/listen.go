@@ -36,12 +36,15 @@ type Options struct {
 	// Passed returns a socket that another process has passed for a listener; it may be nil, and return nil for none. The
 	// network is tcp, unix or systemd.
 	Passed func(listener, network, address string) (net.Listener, error)
+	// Held has the listeners accept nothing before Release: until then another process accepts on their sockets.
+	Held bool
 }
 
 // Listeners are the open listeners of a host. All methods but Plan, Open and those of a Plan may be called concurrently.
 type Listeners struct {
 	o       Options
 	outages *outages
+	held    chan struct{} // closed by Release
 
 	serving sync.WaitGroup
 	open    atomic.Bool
@@ -53,10 +56,16 @@ type Listeners struct {
 
 // New returns Listeners that are not open.
 func New(o Options) *Listeners {
-	l := &Listeners{o: o, outages: newOutages(o.Log, o.Metrics.AcceptError)}
+	l := &Listeners{o: o, outages: newOutages(o.Log, o.Metrics.AcceptError), held: make(chan struct{})}
 	l.servers.Store(new(map[string]*server))
+	if !o.Held {
+		l.Release()
+	}
 	return l
 }
+
+// Release has held listeners accept. Call it once.
+func (l *Listeners) Release() { close(l.held) }
 
 // Open binds all addresses of a set and serves them until Drain and Close; connections that are left when life ends are
 // closed. If it fails, nothing is open.

@@ -46,7 +46,7 @@ type server struct {
 func newServer(l *Listeners, cfg config.Listener, s socket) *server {
 	limits := Limits(cfg.Limits)
 	srv := &server{
-		of: l, config: cfg, socket: s, lease: newLease(s, cfg.Name, l.outages), ended: make(chan struct{}), failed: make(chan error, 3),
+		of: l, config: cfg, socket: s, lease: newLease(s, cfg.Name, l), ended: make(chan struct{}), failed: make(chan error, 3),
 	}
 	srv.proxies.set(&cfg)
 	srv.mux = mux.New(srv.lease, mux.Options{

@@ -84,6 +84,7 @@ type lease struct {
 	socket   socket
 	listener string // for metrics
 	outages  *outages
+	held     <-chan struct{} // Accept waits for it to be closed
 
 	paused    atomic.Bool
 	accepting sync.Mutex // held while Accept waits
@@ -91,13 +92,18 @@ type lease struct {
 	closed    chan struct{}
 }
 
-func newLease(s socket, listener string, o *outages) *lease {
-	return &lease{socket: s, listener: listener, outages: o, closed: make(chan struct{})}
+func newLease(s socket, listener string, l *Listeners) *lease {
+	return &lease{socket: s, listener: listener, outages: l.outages, held: l.held, closed: make(chan struct{})}
 }
 
 // Accept waits for a connection. One that arrives while the lease is being paused is still returned; after that, Accept
 // blocks until Close.
 func (l *lease) Accept() (net.Conn, error) {
+	select {
+	case <-l.held:
+	case <-l.closed:
+		return nil, net.ErrClosed
+	}
 	conn, err := l.next()
 	if conn == nil && err == nil {
 		<-l.closed

@@ -31,7 +31,7 @@ func TestANewLeaseTakesOverWithoutLosingAConnection(t *testing.T) {
 		}()
 		return done
 	}
-	a := newOutages(slog.New(slog.DiscardHandler), func(string, string) {})
+	a := &Listeners{outages: newOutages(slog.New(slog.DiscardHandler), func(string, string) {}), held: released()}
 	old := newLease(s, "main", a)
 	oldDone := serve(old)
 	const dials = 60
@@ -64,4 +64,11 @@ func TestANewLeaseTakesOverWithoutLosingAConnection(t *testing.T) {
 			t.Fatalf("only %d of %d connections were accepted", i, dials)
 		}
 	}
+}
+
+// released returns Listeners.held of listeners that accept.
+func released() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
 }
