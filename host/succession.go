@@ -177,8 +177,8 @@ func (s *succession) interrupt() {
 	}
 }
 
-// takeOver tells the process before that this one can serve, has it accept once that process says so, and reports whether this one goes on alone; otherwise ctx has ended. The
-// caller holds s.applying.
+// takeOver tells the process before that this one can serve, and has it accept once that one has stopped. It reports whether this
+// process goes on alone; otherwise ctx has ended. The caller holds s.applying.
 func (s *succession) takeOver(ctx context.Context) bool {
 	if s.before == nil {
 		return true

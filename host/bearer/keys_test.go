@@ -9,13 +9,13 @@ import (
 
 func TestKeysThatCannotVerifyAreRefused(t *testing.T) {
 	for text, want := range map[string]string{
-		``:                                        "is not a JSON Web Key Set",
-		`{"keys": [], "keys": []}`:                "is not a JSON Web Key Set",
-		`{"keys": []}`:                            "no key that verifies",
-		`{"keys": [{"kty": "oct"}]}`:              "keys[0].kty: oct is a shared secret",
-		`{"keys": [{"kty": "new"}]}`:              "no key that verifies",
-		`{"keys": [{"kty": "EC", "d": "AQ"}]}`:    "keys[0].d: is a private key",
-		`{"keys": [{"kty": "EC", "use": "enc"}]}`: "no key that verifies",
+		``:                                     "is not a JSON Web Key Set",
+		`{"keys": [], "keys": []}`:             "is not a JSON Web Key Set",
+		`{"keys": []}`:                         "no key that verifies",
+		`{"keys": [{"kty": "oct"}]}`:           "keys[0].kty: oct is a shared secret",
+		`{"keys": [{"kty": "new"}]}`:           "no key that verifies",
+		`{"keys": [{"kty": "EC", "d": "AQ"}]}`: "keys[0].d: is a private key",
+		`{"keys": [{"kty": "EC", "use": "enc"}]}`:                                  "no key that verifies",
 		`{"keys": [{"kty": "EC", "crv": "P-256", "x": "AQ", "y": "AQ"}]}`:          "are not a point of P-256",
 		`{"keys": [{"kty": "RSA", "n": "AQAB", "e": "AQAB"}]}`:                     "keys[0].n: has 17 bits",
 		`{"keys": [{"kty": "OKP", "crv": "Ed25519", "x": "AQ"}]}`:                  "keys[0].x: is not 32 bytes",
