@@ -89,6 +89,9 @@ type JWT struct {
 	Issuer      string `yaml:"issuer" required:"true" doc:"Required value of iss."`
 	Audience    string `yaml:"audience" required:"true" doc:"Required value of aud, or of one of its elements."`
 	CallerClaim string `yaml:"callerClaim" default:"sub" doc:"Claim that is the caller, a string of at most 255 characters without blanks and *. A token without it is refused."`
+
+	JWKSURL string            `yaml:"jwksURL" later:"use jwksFile" doc:"URL of the keys."`
+	Claims  map[string]string `yaml:"claims" later:"rules match on the caller only" doc:"Claims that rules may match."`
 }
 
 // Tokens identifies callers by a list of tokens.

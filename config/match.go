@@ -10,12 +10,13 @@ import (
 
 // Match selects calls: all of its fields must match; an absent field matches any call.
 type Match struct {
-	Service  Patterns   `yaml:"service" pattern:"glob" doc:"Name of the service."`
-	Method   Patterns   `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
-	Caller   Patterns   `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
-	Peer     Patterns   `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, such as 10.0.0.0/8."`
-	Upstream Patterns   `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
-	Except   Exceptions `yaml:"except" doc:"Calls to exclude: those that match all of its fields. Several exceptions form a list. Exceptions do not make the rule more specific."`
+	Service  Patterns          `yaml:"service" pattern:"glob" doc:"Name of the service."`
+	Method   Patterns          `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
+	Caller   Patterns          `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
+	Peer     Patterns          `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, such as 10.0.0.0/8."`
+	Upstream Patterns          `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
+	Identity map[string]string `yaml:"identity" later:"rules match on the caller only" doc:"Claims of a signed token."`
+	Except   Exceptions        `yaml:"except" doc:"Calls to exclude: those that match all of its fields. Several exceptions form a list. Exceptions do not make the rule more specific."`
 }
 
 // IsZero reports whether no field but Except is set.
