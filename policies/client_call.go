@@ -41,7 +41,7 @@ func (cc *clientCall) run(ctx context.Context, g *Guard, within time.Time) (slot
 	}
 	before := cc.flight.ShadowRefused()
 	slot, sent, err := cc.flight.Run(ctx, now)
-	cc.reservation.made = sent
+	cc.reservation.made, cc.reservation.failed = sent, err != nil
 	if !sent {
 		cc.reservation.refund()
 	}

@@ -283,6 +283,7 @@ func (t *Ticket) end(err error, late bool) {
 	}()
 	t.reservation.limits.n = 0
 	if t.reservation.permits.n > 0 {
+		t.reservation.failed = err != nil
 		t.reservation.release(&t.ending)
 	}
 	if t.shadow != [2]*entry{} {

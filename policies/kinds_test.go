@@ -182,7 +182,7 @@ func TestEveryKindKeepsItsStateAcrossEdits(t *testing.T) {
 func TestTheBaselineHasTheStateOfEveryKind(t *testing.T) {
 	eachIncoming(t, config.Enforce, func(c *chain, _ config.Kind, f *kindFixture) {
 		defer f.incoming(c)()
-		next, err := compile([]config.Rule{newRuleOn("r", "Arith", f.rule)}, targets, c.now, policies.Options{Revision: 2})
+		next, err := compile([]config.Rule{newRuleOn("r", "Arith", f.rule)}, targets, c.now, policies.Options{Revision: 2, CPU: c.load})
 		succeeds(c.t, err)
 		b, err := policies.NewBaseline(c.now, next, nil, nil, true, false)
 		succeeds(c.t, err)

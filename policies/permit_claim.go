@@ -26,17 +26,17 @@ func (p *permitClaim) hold() {
 }
 
 // release returns the permit of a call that was made, from whose duration a limit that adapts learns.
-func (p *permitClaim) release() {
+func (p *permitClaim) release(failed bool) {
 	r := p.entry.rule
 	if r.adaptive != nil && !p.begun.IsZero() {
 		now := time.Now()
-		r.adaptive.Observe(now, now.Sub(p.begun), r.semaphore.Running())
+		r.adaptive.Observe(now, now.Sub(p.begun), r.semaphore.Running(), failed)
 	}
 	r.semaphore.Release()
 }
 
 // leave gives the claim up. sole reports that its permit was taken without the lock, made that the call was made.
-func (p *permitClaim) leave(sole, made bool) {
+func (p *permitClaim) leave(sole, made, failed bool) {
 	s := p.entry.rule.semaphore
 	if p.locked {
 		p.locked = false
@@ -47,7 +47,7 @@ func (p *permitClaim) leave(sole, made bool) {
 	}
 	switch {
 	case p.held && made:
-		p.release()
+		p.release(failed)
 	case p.held || sole:
 		s.Release()
 	}

@@ -135,12 +135,16 @@ func newChain(t *testing.T, rules ...config.Rule) *chain {
 	return c.edit(rules...)
 }
 
+func (c *chain) load() policies.Load {
+	return policies.Load{Utilization: c.cpu, Cores: 2, Over: time.Second}
+}
+
 func (c *chain) edit(rules ...config.Rule) *chain {
 	c.t.Helper()
 	c.revision++
 	next, err := compile(rules, targets, c.now, policies.Options{
 		Host: "orders-7", Revision: c.revision, Holds: c.holds,
-		CPU: func() policies.Load { return policies.Load{Utilization: c.cpu, Cores: 2, Over: time.Second} },
+		CPU: c.load,
 		OnTransition: func(t policies.Transition) {
 			c.mu.Lock()
 			c.told = append(c.told, t)

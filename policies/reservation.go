@@ -26,6 +26,7 @@ type reservation struct {
 	waited  bool // for tokens: those are spent
 	queued  bool // for permits
 	made    bool // the call, to an upstream
+	failed  bool // the call that was made
 }
 
 // claims is a list that allocates only when it is long.
@@ -89,7 +90,7 @@ func (v *reservation) lockLimits(p *plan, c *Call, k *clock, now time.Time) {
 	v.limits.n, v.limits.more = 0, nil
 	v.permits.n, v.permits.more = 0, nil
 	v.limited.entry, v.full = nil, nil
-	v.delay, v.waited, v.queued, v.sole, v.made = 0, false, false, false, false
+	v.delay, v.waited, v.queued, v.sole, v.made, v.failed = 0, false, false, false, false, false
 	if len(p.rateLimit) == 0 {
 		return
 	}
@@ -294,7 +295,7 @@ func (v *reservation) release(at **entry) {
 		v.permits.n--
 		if c := v.permits.at(v.permits.n); c.held {
 			*at = c.entry
-			c.release()
+			c.release(v.failed)
 			c.entry.health.Meet(limit.AtDone)
 		}
 	}
@@ -333,7 +334,7 @@ func (v *reservation) drop() {
 func (v *reservation) leave() {
 	for i := range v.permits.n {
 		p := v.permits.at(i)
-		p.entry.health.Conclude(func() { p.leave(v.sole, v.made) })
+		p.entry.health.Conclude(func() { p.leave(v.sole, v.made, v.failed) })
 	}
 	v.limits.n, v.permits.n = 0, 0
 }

@@ -82,7 +82,7 @@ func (c *CPU) measure(ctx context.Context, root fs.FS) {
 	defer ticker.Stop()
 	var u Utilization
 	began := time.Now()
-	at, last := began, cpuTimes(root, 0)
+	at, last, known := began, cpuTimes(root, 0), began
 	for {
 		select {
 		case <-ctx.Done():
@@ -96,6 +96,9 @@ func (c *CPU) measure(ctx context.Context, root fs.FS) {
 			u.Cores, u.Over = cores, cpuOver
 			measured := u
 			c.is.Store(&measured)
+			known = now
+		} else if now.Sub(known) > 10*cpuOver {
+			c.is.Store(nil) // what was measured long ago says nothing
 		}
 		at, last = now, next
 	}

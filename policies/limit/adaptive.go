@@ -94,10 +94,14 @@ func (a *Adaptive) Stats() AdaptiveStats {
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
 
 // Observe records a call that has ended, and adapts the limit at the end of a window. inFlight are the calls in flight, that one
-// included. The caller holds no lock of the semaphore.
-func (a *Adaptive) Observe(now time.Time, took time.Duration, inFlight int) {
+// included. A call that failed counts only if it took longer than the others: calls are not made faster by failing. The caller
+// holds no lock of the semaphore.
+func (a *Adaptive) Observe(now time.Time, took time.Duration, inFlight int, failed bool) {
 	a.mu.Lock()
 	defer a.mu.Unlock()
+	if failed && took.Seconds() < a.smooth {
+		return
+	}
 	if a.began.IsZero() {
 		a.began = now.Add(-took)
 	}

@@ -39,7 +39,7 @@ func offer(s *limit.Semaphore, a *limit.Adaptive, b *backend, n int, d time.Dura
 			time.AfterFunc(took, func() { ended <- begun })
 		}
 		begun := <-ended
-		a.Observe(time.Now(), time.Since(begun), s.Running())
+		a.Observe(time.Now(), time.Since(begun), s.Running(), false)
 		s.Release()
 		running--
 	}
@@ -153,5 +153,21 @@ func TestBoundsOfAnAdaptiveLimitHold(t *testing.T) {
 		within(t, "other bounds", s, 8, 8)
 		a.SetBounds(limit.AdaptiveBounds{Min: 20, Max: 30}, 3)
 		within(t, "other bounds", s, 20, 20)
+	})
+}
+
+// Calls that fail at once are not the base that later calls are slow against.
+func TestFastFailuresDoNotLowerAnAdaptiveLimit(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a := newAdaptive(10, 200, 10)
+		healthy := &backend{base: 20 * time.Millisecond, capacity: math.Inf(1)}
+		offer(s, a, healthy, 1000, 60*time.Second)
+		within(t, "before", s, 200, 200)
+		for range 10_000 {
+			time.Sleep(time.Millisecond)
+			a.Observe(time.Now(), 100*time.Microsecond, 200, true)
+		}
+		offer(s, a, healthy, 1000, time.Second)
+		within(t, "after", s, 200, 200)
 	})
 }
