@@ -22,8 +22,8 @@ func ParseShare(text string) (Share, error) {
 	return 0, errors.New(message)
 }
 
-// Promoted returns the text of the file of a rule with mode: enforce if it has a mode, and with enforceShare if the share is less
-// than 1, otherwise without. All else stays as it is written, comments included.
+// Promoted returns the text of the file of a rule, in which the rule, if it has a mode, has mode: enforce, and has enforceShare only
+// if share is less than 1. All else stays as it is written, comments included.
 func Promoted(r *Rule, text []byte, share Share) ([]byte, error) {
 	root, _, problem := parse(text)
 	if problem != nil {

@@ -200,9 +200,9 @@ func (h *Host) Run(ctx context.Context) error {
 	return err
 }
 
-// HandOver starts a program with the sockets of the host, which has to run the same host. Once it is ready and has lived for a
-// while, Run drains and returns; calls on open connections are finished, and new connections are accepted by the program. Until
-// then, and if there is an error, which is logged, the host serves on. It does not wait for the drain.
+// HandOver starts a program, which must run the same host, with the sockets of this one. Once the program is ready and has lived for
+// a while, it accepts new connections, HandOver returns without waiting for the drain, and Run finishes the calls on open connections
+// and returns. Until then, and if HandOver fails, this host keeps serving. HandOver logs its errors.
 func (h *Host) HandOver(ctx context.Context, program string) error {
 	return h.succession.handOver(ctx, program)
 }

@@ -15,7 +15,7 @@ import (
 // unmeasured is the reason for which a rule that sheds has no effect.
 const unmeasured = "refuses nothing: the CPU utilization cannot be measured on this system"
 
-// shedRetryAfter is after how long the utilization may be another, at least.
+// shedRetryAfter is the minimum retry delay of a refusal: the utilization may have changed by then.
 const shedRetryAfter = 100 * time.Millisecond
 
 // refusalByLoad returns the refusal of a call of a priority, of which a share is refused.

@@ -363,8 +363,8 @@ func (v *reservation) unlock(c *Call) {
 
 const queueFull = "queue full"
 
-// noPermit returns the error of a concurrency limit. why is what became of its queue, if it has one. Its retry delay is a guess: once
-// the queue has moved.
+// noPermit returns the error of a concurrency limit. why says what happened in its queue, if it has one. The retry delay guesses
+// when the queue will have moved.
 func noPermit(r *rule, why string) error {
 	what := "concurrency limit of " + strconv.Itoa(r.semaphore.Max()) + " reached"
 	if r.adaptive != nil {

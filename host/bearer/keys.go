@@ -18,7 +18,7 @@ import (
 	"github.com/golang-jwt/jwt/v5"
 )
 
-// algorithms are those that a private key signs. HS256 and the like would make of a public key a secret.
+// algorithms lists those that sign with a private key. HS256 and the like would accept a public key as the shared secret.
 var algorithms = slices.Concat(rsaAlgorithms, []string{"ES256", "ES384", "ES512", "EdDSA"})
 
 var rsaAlgorithms = []string{"RS256", "RS384", "RS512", "PS256", "PS384", "PS512"}

@@ -1,8 +1,8 @@
 // Package handover passes the sockets of a process to a new one, which serves them before the old process stops.
 //
-// The old process starts the new one with its sockets as open files and two pipes. The new process says ready once it can
-// serve. The old one then says go and stops accepting, and the new one starts to; until then the old one can go on as if nothing
-// had happened.
+// The old process starts the new one with its sockets as open files, two pipes for words and one for standard error. The new
+// process says ready once it can serve. The old one then says go and stops accepting, and the new one starts accepting; until
+// then the old one can go on unaffected.
 package handover
 
 import (

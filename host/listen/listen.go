@@ -126,8 +126,8 @@ func (l *Listeners) Drain(ctx context.Context) {
 // since nothing waits for the end of this one.
 const handedOverWait = 2 * time.Second
 
-// DrainHandedOver does what Drain does once another process accepts on the sockets, and it stops the admin and health
-// listeners.
+// DrainHandedOver drains like Drain, but after another process has begun to accept on the sockets. It also stops the admin and
+// health listeners.
 func (l *Listeners) DrainHandedOver(ctx context.Context) {
 	var draining sync.WaitGroup
 	for _, s := range *l.servers.Load() {

@@ -1,4 +1,4 @@
-// Package systemd is what a host needs of the service manager: sockets that it passes, and notifications to it.
+// Package systemd receives sockets from the service manager of a host, and sends notifications to it.
 package systemd
 
 import (
@@ -73,16 +73,16 @@ func (m *Manager) Reloading() {
 
 func (m *Manager) stopping() { m.notify(daemon.SdNotifyStopping) }
 
-// HandOver says that another process is the main one of the unit; it says everything else. With the id of this process, it is again
-// this one.
+// HandOver says that another process is now the main one of the unit; from then on, only that one sends notifications. The id of
+// this process makes it the main one again.
 func (m *Manager) HandOver(pid int) {
 	m.mute.Store(false)
 	m.notify("MAINPID=" + strconv.Itoa(pid))
 	m.mute.Store(pid != os.Getpid())
 }
 
-// Follow says that the process lives, until stop is called, and that it ends, when ctx does. Failed notifications are logged. Call
-// it before the manager is shared.
+// Follow notifies the watchdog until stop is called, and says that the process is stopping when ctx ends. It logs failed
+// notifications. Call it before the manager is shared.
 func (m *Manager) Follow(ctx context.Context, log *slog.Logger) (stop func()) {
 	m.log = log
 	unfollow := context.AfterFunc(ctx, m.stopping)

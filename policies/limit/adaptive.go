@@ -10,13 +10,13 @@ import (
 type AdaptiveBounds struct{ Min, Max int }
 
 // Adaptive adapts a limit of the calls in flight to their durations, with a gradient as in the libraries of Netflix and of
-// failsafe-go: the mean duration of the last calls is compared with that of calls before the limit was used up. While it is within
-// the tolerance and the limit is used, the limit grows by its square root, room for a short queue; above the tolerance it shrinks by
-// the ratio of the two.
+// failsafe-go: it compares the mean duration of the last window with the long-term mean. While the limit is used and the ratio is
+// within the tolerance, the limit grows by its square root, which leaves room for a short queue; above the tolerance it shrinks
+// gradually, the more the slower calls are.
 //
-// The longer duration follows the shorter one, but does not follow it upwards while the limit is used up: then it would take
-// calls for fast that only wait for each other. Calls that stay as slow while the limit shrinks do not wait for each other: the base
-// has changed, and is adopted.
+// The long-term mean follows the windows slowly, but not upwards while the limit is used: it would adopt durations that include
+// waiting for other calls. If calls stay slow although the limit shrinks, they do not wait for each other, and their duration
+// becomes the long-term mean.
 type Adaptive struct {
 	semaphore *Semaphore
 

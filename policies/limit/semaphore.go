@@ -6,7 +6,7 @@ import (
 	"time"
 )
 
-// Priority says which of the calls goes first that an overloaded host cannot serve all of. The zero value is that of most calls.
+// Priority orders calls when an overloaded host cannot serve all of them. The zero value is PriorityNormal.
 type Priority int8
 
 // The values of Priority.

@@ -15,9 +15,9 @@ type Load struct {
 // maxShed bounds the share of calls that are refused. Something else may keep the CPU busy.
 const maxShed = 0.95
 
-// RefusedShare returns the share of the calls of a priority to refuse: 0 up to the utilization above, then more with each bit of it.
-// Half way from there to 1 all calls of low priority that may be are refused, half of those of normal priority, and from then on
-// those of high priority as well.
+// RefusedShare returns the share of the calls of a priority to refuse: 0 up to the utilization above,
+// then rising to maxShed: at 1 for normal priority, and halfway between above and 1 for low priority. Calls of high priority are
+// refused from halfway on, up to maxShed at 1.
 func (l *Load) RefusedShare(above float64, p Priority) float64 {
 	if l.Cores == 0 || l.Utilization <= above {
 		return 0

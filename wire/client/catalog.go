@@ -180,11 +180,10 @@ func (c *catalog) TakeOver(before *Client) {
 	}
 }
 
-// Connect connects c, which is to replace before, to the endpoints of services, or of all that before has called if there are
-// none: once it returns, calls need not wait for a handshake. It leaves out services that before has no connection for, and does
-// not wait for endpoints that before cannot reach. It returns when the others are connected or have been tried for a second, or
-// ctx ends.
-// A dial may take 10 s, whatever Options.ConnectTimeout is.
+// Connect connects c, which is to replace before, to the endpoints of services or, if none are named, of those that before has
+// a connection for: once it returns, calls need not wait for a handshake. It does nothing if before has no connection, and does not
+// wait for endpoints that before cannot reach. It returns when the others are connected or have been tried for a second, or when
+// ctx ends. A dial may take 10 s, whatever Options.ConnectTimeout is.
 func (c *catalog) Connect(ctx context.Context, before *Client, services ...string) {
 	c.unhurried.Store(true)
 	defer c.unhurried.Store(false)

@@ -1,4 +1,4 @@
-// Command tokens plays the identity provider of the sample jwt: it makes a signing key on its first run, and on each run tokens for
+// Command tokens acts as the identity provider of the sample jwt: it makes a signing key on its first run, and on each run tokens for
 // the callers.
 package main
 
