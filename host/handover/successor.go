@@ -99,24 +99,20 @@ func (s *Successor) PID() int { return s.cmd.Process.Pid }
 
 // Ready waits until the process serves. The error says why it does not: it has ended or was told to, or ctx has ended.
 func (s *Successor) Ready(ctx context.Context) error {
-	select {
-	case <-s.ready:
-		return nil
-	case <-s.yields:
-		return errYields
-	case <-s.ended:
-		return s.failure()
-	case <-ctx.Done():
-		return context.Cause(ctx)
-	}
+	return await(ctx, s, s.ready)
 }
 
 var errYields = errors.New("the new process was told to end")
 
 // Survives waits for d. The error says why the process did not live that long, or is that of ctx.
 func (s *Successor) Survives(ctx context.Context, d time.Duration) error {
+	return await(ctx, s, time.After(d))
+}
+
+// await waits for done. The error says why that does not come: the process has ended or was told to, or ctx has ended.
+func await[T any](ctx context.Context, s *Successor, done <-chan T) error {
 	select {
-	case <-time.After(d):
+	case <-done:
 		return nil
 	case <-s.yields:
 		return errYields
