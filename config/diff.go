@@ -221,7 +221,7 @@ func ruleText(r *Rule) string {
 	return strings.Join(kinds, ", ")
 }
 
-// tokens compares tokens by text and hash; hashes are never shown. effect is that of a token that is added.
+// tokens compares tokens by text and hash; hashes are never shown. effect is the effect of an added token.
 func (d *setDiffer) tokens(subject string, effect Effect, old, next []tokenEntry) {
 	key := func(t tokenEntry) string { return t.text + " " + t.sha256 }
 	how := tags{Live, moreIsWider + unsetIsMost, nil}

@@ -14,7 +14,7 @@ type Listener struct {
 	Name      string   `yaml:"name" required:"true" pattern:"name" doc:"Name of the listener, unique, and neither admin nor health."`
 	Address   Address  `yaml:"address" required:"true" doc:"tcp://host:port, unix://path, host:port, :port, or systemd:NAME for a socket that systemd passes: NAME is FileDescriptorName= of its .socket unit."`
 	Protocols []string `yaml:"protocols" default:"rpcx,http" enum:"rpcx,http" effect:"more" doc:"Protocols; the first byte of a connection selects one."`
-	TLS       *TLS     `yaml:"tls" reload:"live" doc:"TLS of the listener, version 1.2 or later. Default: none, and clients that use TLS are rejected. A change applies to new connections; when a CA of clients is removed, or clientAuth is stricter, connections of clients that are no longer trusted are drained, and closed after 30 s."`
+	TLS       *TLS     `yaml:"tls" reload:"live" doc:"TLS of the listener, version 1.2 or later. Default: none, and clients that use TLS are rejected. A change applies to new connections; when a CA of clients is removed, or clientAuth is stricter, connections of clients that have lost trust are drained, and closed after 30 s."`
 	Limits    Limits   `yaml:"limits" reload:"live" effect:"more" doc:"Limits for each peer. A change applies to new connections."`
 
 	ProxyProtocol *ProxyProtocol `yaml:"proxyProtocol" reload:"live" doc:"PROXY headers of balancers in TCP mode. Default: none, and connections with one are rejected. A change applies to new connections."`

@@ -76,7 +76,7 @@ var dangerPages = []Page{
 	},
 	{
 		Code: NobodyOperates, Title: "no admin token can operate", Warning: true,
-		Text: "All tokens of admin.tokens.file have role read or have expired, and there is no admin.tokenFile. " +
+		Text: "All tokens of admin.tokens.file have role read or have expired, and admin.tokenFile is not set. " +
 			"Commands that change what runs are refused; edits of the files are applied.",
 		Fix:  "Give a token role operate.",
 		Bad:  "services: [{name: Arith, handler: samples.arith}]\nadmin: {tokens: {file: readers.yaml}}",

@@ -13,7 +13,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// tokenOf returns the entry of a token, whose text is that of name.
+// tokenOf returns the entry of an operator whose token has that text.
 func tokenOf(name, role, text string) config.AdminToken {
 	sum := sha256.Sum256([]byte(text))
 	return config.AdminToken{Name: name, Role: role, SHA256: hex.EncodeToString(sum[:])}

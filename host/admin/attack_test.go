@@ -89,7 +89,7 @@ func TestReadingChangesNothing(t *testing.T) {
 	}
 }
 
-// What a proxy may take for the body of a request, or for part of it, is no request.
+// A proxy may see a body where the host would see a request: the host must not answer it.
 func TestNoAdminRequestHidesInAnother(t *testing.T) {
 	h := new(changed)
 	addr := local(t, h, Options{})

@@ -16,7 +16,7 @@ import (
 type hostClient struct {
 	*admin.Client
 	manifest string // the file that gave the address, if one did
-	keyed    bool   // the token is that of --admin-token-file
+	keyed    bool   // --admin-token-file was given
 }
 
 // newHostClient returns a client for --admin, else for admin.address of the manifest, else for the default address.

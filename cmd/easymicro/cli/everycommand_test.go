@@ -16,7 +16,7 @@ import (
 	"github.com/easymicro/easymicro/host/hosttest"
 )
 
-// everyCommand lists arguments for each command, in the order of their calls. {address} is that of the listener.
+// everyCommand lists arguments for each command, in the order of their calls; {address} stands for the address of the listener.
 var everyCommand = []struct {
 	args string
 	exit int
@@ -29,8 +29,9 @@ var everyCommand = []struct {
 	{args: "handlers", ends: true},
 	{args: "version", ends: true},
 	{args: "completion bash", ends: true, text: true},
-	{args: "serve --listen {address}", exit: cli.ExitFailed, ends: true, text: true},                                          // the address is in use
-	{args: "gateway --etcd http://127.0.0.1:1 --listen {address} --screen off", exit: cli.ExitFailed, ends: true, text: true}, // as above
+	// The address is in use.
+	{args: "serve --listen {address}", exit: cli.ExitFailed, ends: true, text: true},
+	{args: "gateway --etcd http://127.0.0.1:1 --listen {address} --screen off", exit: cli.ExitFailed, ends: true, text: true},
 	{args: "status"},
 	{args: "list"},
 	{args: "describe Desk.Mul"},

@@ -4,5 +4,5 @@ package cli
 
 import "os"
 
-// notifyReplace does nothing: there is no such signal.
+// notifyReplace does nothing: this system has no SIGUSR2.
 func notifyReplace(chan<- os.Signal) {}
