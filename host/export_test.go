@@ -17,7 +17,7 @@ import (
 // Directory is where a test says which services there are.
 type Directory = outgoing.Directory
 
-// LeadTo has a gateway.remote find its services in d, from now on and until the next reload. No call may run.
+// LeadTo has a gateway.remote find its services in d from now on. No call may run, and no edit may be observed.
 func LeadTo(h *Host, d Directory) error {
 	g := h.current.Load()
 	l, err := h.remotes.Open(g.routes.Remote.Cluster, d, nil, func() {})
@@ -26,6 +26,7 @@ func LeadTo(h *Host, d Directory) error {
 	}
 	var old *outgoing.RemoteClient
 	h.applier.locked(func(*generation) {
+		h.remotes.Directory = d
 		old, g.out.Remote = g.out.Remote, l
 		g.routes.Remote = route.NewRemote(g.set, g.policies, l.OtherHosts)
 	})

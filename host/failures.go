@@ -165,13 +165,15 @@ func (f *failures) restart() {
 	}
 }
 
-// of returns the calls of a name that the edit affects; nil: none.
+// of returns the calls of a name that the edit affects; nil: none. The next edit calls it while judge runs, which may change start.
 func (f *failures) of(name string) *failing {
 	if f == nil {
 		return nil
 	}
-	if i := slices.IndexFunc(f.affected, func(m failing) bool { return m.name == name }); i >= 0 {
-		return &f.affected[i]
+	for i := range f.affected {
+		if m := &f.affected[i]; m.name == name {
+			return m
+		}
 	}
 	return nil
 }

@@ -202,7 +202,6 @@ func TestATimeoutOfForwardedCallsIsRolledBack(t *testing.T) {
 	if r := gw.Revision(); r.Result != host.ResultApplied {
 		t.Fatal(r.Result, r.Problems)
 	}
-	must(t, host.LeadTo(gw.Host, y))
 	var ended atomic.Int64
 	var calls sync.WaitGroup
 	for range 20 {
@@ -408,7 +407,6 @@ func TestOneMethodOfAnotherHost(t *testing.T) {
 	}})
 	gw.Write(policyFile, ruleFile("{name: s, match: {service: Arith, method: Nap}, access: {allow: [{caller: batch}]}}"))
 	gw.Revision()
-	must(t, host.LeadTo(gw.Host, y))
 	conn := gw.Dial()
 	refused := 0
 	for i := range 1000 {

@@ -28,8 +28,8 @@ listeners: [{name: main, address: "127.0.0.1:0"}]
 admin: {address: ""}
 services: [{name: Desk, handler: test.desk, uses: {till: till%d}}, {name: Other, handler: test.desk, uses: {till: till}}]
 upstreams:
-  - {name: till%d, service: Till, resolve: {endpoints: [%q]}}
-  - {name: till, service: Till, resolve: {endpoints: [%q]}, connection: {poolSize: %d}}
+  - {name: till%d, service: Till, resolve: {endpoints: [%q]}, connection: {connectTimeout: 20s}}
+  - {name: till, service: Till, resolve: {endpoints: [%q]}, connection: {connectTimeout: 20s, poolSize: %d}}
 policies: {rules: [{name: out, match: {upstream: "till*"}, timeout: 30s, circuitBreaker: {consecutiveFailures: 1000}}]}
 `, n%3, n%3, address, address, 1+n%4)
 		if n%10 == 9 { // opened, and then taken back: another listener has the address

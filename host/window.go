@@ -94,7 +94,7 @@ func openWindow(
 	narrowed := baseline.routes.Narrowed(&next.routes) || !reflect.DeepEqual(was.Routes, is.Routes) || !slices.Equal(was.Get, is.Get)
 	w := &window{
 		baseline: baseline, next: next, settings: settings, turnedAway: !sameCallers || narrowed, undo: true,
-		opened: time.Now(), byMethod: make(map[string]*tally), blame: make(map[cause]balance),
+		opened: time.Now(), replacing: !next.out.InUse(), byMethod: make(map[string]*tally), blame: make(map[cause]balance),
 	}
 	w.chain.began, w.since = w.opened, w.opened
 	edit := changes
@@ -315,10 +315,8 @@ func (w *window) judge(now time.Time) verdict {
 
 // await counts the failures anew once calls out use the new clients: those before say nothing about the edit.
 func (w *window) await(now time.Time) {
-	was := w.replacing
-	w.replacing = !w.next.out.InUse()
-	if was && !w.replacing {
-		w.since = now
+	if w.replacing && w.next.out.InUse() {
+		w.replacing, w.since = false, now
 		w.failures.restart()
 	}
 }

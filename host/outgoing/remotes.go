@@ -14,7 +14,10 @@ import (
 )
 
 // Remotes plans the client by which the gateway calls services of other hosts.
-type Remotes struct{ Options }
+type Remotes struct {
+	Options
+	Directory Directory // in place of the cluster that the manifest names; nil: none
+}
 
 // RemotePlan is a change of that client.
 type RemotePlan struct {
@@ -37,7 +40,7 @@ func (p *Remotes) Plan(ctx context.Context, prev, next *Connections) (*RemotePla
 		return s, next.Set.ProblemAt("gateway.remote.etcd", fmt.Sprintf("discovery.etcd has no entry named %q", cfg.Etcd))
 	}
 	running := s.gone
-	if running != nil && running.directory != Directory(c) {
+	if running != nil && running.directory != p.directory(c) {
 		running = nil
 	}
 	made := spec[*config.ClientTLS]{config: cfg.TLS, files: credentials.Fingerprint(next.Set, credentials.ClientFiles(cfg.TLS)...)}
@@ -59,12 +62,19 @@ func (p *Remotes) Plan(ctx context.Context, prev, next *Connections) (*RemotePla
 	return s, nil
 }
 
+func (p *Remotes) directory(c *Cluster) Directory {
+	if p.Directory != nil {
+		return p.Directory
+	}
+	return c
+}
+
 func (p *Remotes) openSecured(set *config.Set, c *Cluster, made spec[*config.ClientTLS]) (*RemoteClient, error) {
 	conf, err := credentials.ClientTLS(set, "gateway.remote.tls", made.config)
 	if err != nil {
 		return nil, err
 	}
-	r, err := p.Open(c.name, c, conf, c.Release)
+	r, err := p.Open(c.name, p.directory(c), conf, c.Release)
 	if err != nil {
 		return nil, err
 	}
