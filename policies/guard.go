@@ -95,6 +95,8 @@ func (g *Guard) plan(caller string) *plan {
 	return g.others
 }
 
+// ask decides a call by the rules of a plan: access, shed, the deadline, then limits and breakers. The first that refuses it ends
+// the decision.
 func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	now := p.now(c)
 	if c.Arrived.IsZero() {
@@ -120,7 +122,7 @@ func (g *Guard) ask(ctx context.Context, p *plan, c *Call, t *Ticket) error {
 	return nil
 }
 
-// admit asks the limits and the breakers together.
+// admit asks the limits and the breakers together: what a limit has given is given back if a breaker refuses.
 func (g *Guard) admit(ctx context.Context, p *plan, c *Call, t *Ticket, now time.Time) error {
 	v, breaker := &t.reservation, winner(p.breaker, c, now)
 	closed, err := v.reserve(ctx, p, c, &t.clock, now, breaker, true)
