@@ -37,6 +37,7 @@ var volatile = []struct {
 }
 
 func TestTheAnswersOfTheAdminAPIKeepTheirShape(t *testing.T) {
+	t.Parallel()
 	reg := mirrors()
 	registry.Register("test.desk", struct{}{}, func(context.Context, struct{}, registry.Env) (*registry.Service, error) {
 		return registry.Receiver(mirror{}), nil

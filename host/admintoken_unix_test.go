@@ -48,6 +48,7 @@ var spoiltTokens = map[string]string{
 }
 
 func TestTheOperatorsTokenIsReadWithTheSetAndNotByRequests(t *testing.T) {
+	t.Parallel()
 	for how, want := range spoiltTokens {
 		t.Run(how, func(t *testing.T) {
 			h := hosttest.Start(t, "admin: {tokenFile: admin.token}\nservices: [{name: Arith, handler: test.arith}]\npolicies: {watch: {debounce: 20ms}}\n",

@@ -200,6 +200,7 @@ func TestAPlanIsFencedByWhatRuns(t *testing.T) {
 }
 
 func TestRollbackPutsARevisionBack(t *testing.T) {
+	t.Parallel()
 	for _, state := range []bool{true, false} {
 		t.Run(fmt.Sprintf("state %t", state), func(t *testing.T) {
 			manifest := overridable
@@ -245,6 +246,7 @@ func TestRollbackPutsARevisionBack(t *testing.T) {
 func isAboutState(p config.Problem) bool { return p.Path == "host.state" }
 
 func TestWhatIsNotConfirmedIsUndone(t *testing.T) {
+	t.Parallel()
 	t.Run("at the second try", func(t *testing.T) {
 		h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
 		apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(2 * time.Second)})
@@ -394,6 +396,7 @@ func TestAnAppliedEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
 
 // A rejected command says nothing about the files, and an accepted one does not put them right.
 func TestTheGaugeOfTheLastReloadIsAboutTheFiles(t *testing.T) {
+	t.Parallel()
 	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
 	wants := func(when, value string) {
 		t.Helper()
@@ -419,6 +422,7 @@ func TestTheGaugeOfTheLastReloadIsAboutTheFiles(t *testing.T) {
 
 // A disk that hangs holds up no edit. What is not on disk is told, and is written once the disk answers.
 func TestAStateDirectoryThatHangsHoldsUpNoEdit(t *testing.T) {
+	t.Parallel()
 	h, restart := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
 	release := host.HoldState(h.Host)
 	t.Cleanup(release)

@@ -136,6 +136,7 @@ func revisionsOf(h *hosttest.Host) <-chan host.Attempt {
 
 // Files that go back to what was rolled back before the restart are told from what runs.
 func TestHeldFilesComeBackAfterARestart(t *testing.T) {
+	t.Parallel()
 	dir, start := restartable(t, true)
 	h := start()
 	bad := func(n int) {
@@ -183,6 +184,7 @@ func TestARollbackOfApplyIsInSync(t *testing.T) {
 
 // A shorter timeout of a gateway ends calls that another host serves.
 func TestATimeoutOfForwardedCallsIsRolledBack(t *testing.T) {
+	t.Parallel()
 	y := newYard()
 	p := newPlant(t)
 	slow := registry.New()
@@ -238,6 +240,7 @@ func (sleepy) Nap(ctx context.Context, _ *args, _ *reply) error {
 
 // After a rollback, calls pass that passed before the edit.
 func TestARollbackBringsTheTokensBack(t *testing.T) {
+	t.Parallel()
 	h := edited(t, untilUndone(guardedManifest, true), map[string]string{policyFile: ruleFile("{name: arith-mul, match: {service: Arith}, rateLimit: {rate: 1, burst: 1000000}}")})
 	f := startFlow(t, h, 2, "Mul")
 	awaitThat(t, "traffic", func() bool { return f.ok.Load() > 500 })
@@ -371,6 +374,7 @@ policies:
 
 // A reload that comes while a rollback is made does not apply the files that it undoes.
 func TestAReloadDuringARollbackIsHeld(t *testing.T) {
+	t.Parallel()
 	h := edited(t, untilUndone(guardedManifest, true), map[string]string{policyFile: rule(10000)})
 	came := make(chan host.Attempt, 1)
 	host.OnCommit(h.Host, func(revision int) {
@@ -397,6 +401,7 @@ func TestAReloadDuringARollbackIsHeld(t *testing.T) {
 
 // Enough calls of one method of another host are refused.
 func TestOneMethodOfAnotherHost(t *testing.T) {
+	t.Parallel()
 	y := newYard()
 	slow := registry.New()
 	registry.Plain(napping{}, registry.In(slow), registry.As("test.arith"))

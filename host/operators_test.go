@@ -53,6 +53,7 @@ func adminCode(t *testing.T, err error) string {
 }
 
 func TestAdminTokensAreLiveAndTheirNamesAreKept(t *testing.T) {
+	t.Parallel()
 	ann := adminToken("ann", "operate", "ann-1", "")
 	h, log := startOperated(t, ann+adminToken("grafana", "read", "read", ""))
 	check := func(token, read, operate string) {
@@ -135,6 +136,7 @@ func TestAdminTokensAreLiveAndTheirNamesAreKept(t *testing.T) {
 
 // With widening: warn, which is the default, an edit that removes all tokens is applied on loopback.
 func TestAnEditThatLocksOutOrLetsInIsRejectedOrWarnedOf(t *testing.T) {
+	t.Parallel()
 	h, _ := startOperated(t, adminToken("ann", "operate", "ann-1", ""))
 	edit := func(name, text, result, message string) {
 		t.Helper()

@@ -34,6 +34,7 @@ const blocks = "block.web.Arith.Mul" // the name of blocked
 
 // Overrides make further revisions of one that waits to be confirmed.
 func TestWhatIsNotConfirmedIsUndoneUnderOverrides(t *testing.T) {
+	t.Parallel()
 	h, restart := startOverridable(t, overridable, map[string]string{"a/x.yaml": rulesOf("ax")})
 	apply(t, h, admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "new")}, RevertAfter: admin.Seconds(2 * time.Second)})
 	put(t, h, blocked)

@@ -379,6 +379,7 @@ func TestMethodsOfOtherHostsHaveMetricsOnceTheyHaveAnswered(t *testing.T) {
 
 // Names that a caller makes up must not use up what keeps the lines of others apart.
 func TestMadeUpMethodsAtAGatewayDoNotTakeTheNamesFromTheLog(t *testing.T) {
+	t.Parallel()
 	y := newYard()
 	far(t, y, newPlant(t), "")
 	var log logBuffer

@@ -115,6 +115,7 @@ func (l *tardy) end(err error) error {
 
 // A goroutine that still writes to a reply races with its encoding: with a map that would end the process.
 func TestNoReplyIsEncodedThatIsNotSent(t *testing.T) {
+	t.Parallel()
 	for _, tc := range []struct {
 		method, timeout string
 		oneWay          bool

@@ -32,6 +32,7 @@ func shadowRow(t *testing.T, h *hosttest.Host, rule string) admin.ShadowRule {
 }
 
 func TestShadowCountsWhatRulesWouldRefuse(t *testing.T) {
+	t.Parallel()
 	h, _ := startOverridable(t, overridable, map[string]string{"a/x.yaml": lookingOn})
 	for range 5 {
 		h.Post("/Arith/Mul", `{"a":2,"b":3}`)

@@ -24,6 +24,7 @@ func stateOf(t *testing.T, h *hosttest.Host) policies.BreakerStats {
 }
 
 func TestSlowHandlersOpenABreakerThoughTheirCallersGiveUpFirst(t *testing.T) {
+	t.Parallel()
 	for name, slow := range map[string]string{"slow before the deadline": "100ms", "slow behind the deadline": "600ms"} {
 		t.Run(name, func(t *testing.T) {
 			p := newPlant(t)

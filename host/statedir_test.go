@@ -76,6 +76,7 @@ func ruleNames(h *hosttest.Host) (names []string) {
 }
 
 func TestTheHistoryGoesOnAfterARestart(t *testing.T) {
+	t.Parallel()
 	h, _, restart := remembered(t)
 	h.Write("p.yaml", ruleB)
 	h.Revision()
@@ -107,6 +108,7 @@ func TestTheHistoryGoesOnAfterARestart(t *testing.T) {
 }
 
 func TestAHostStartsFromTheLastGoodSetWhenItsFilesAreBad(t *testing.T) {
+	t.Parallel()
 	for name, c := range map[string]struct{ file, text string }{
 		"syntax of a policy file": {"p.yaml", noYML},
 		"empty policy file":       {"p.yaml", ""},
@@ -157,6 +159,7 @@ func lastApplied(h *hosttest.Host) host.Attempt {
 }
 
 func TestFallbackIsTriedWhenNothingIsGood(t *testing.T) {
+	t.Parallel()
 	h, _, restart := remembered(t)
 	h.Write("p.yaml", noYML)
 	h.Revision()
@@ -186,6 +189,7 @@ func TestWithoutLastGoodBadFilesAreAnError(t *testing.T) {
 }
 
 func TestARevisionIsGoodOnceItHasBeenInForceForAWhile(t *testing.T) {
+	t.Parallel()
 	h, _, restart := remembered(t)
 	host.GoodAfter(h.Host, time.Millisecond)
 	h.Write("p.yaml", ruleB)
@@ -230,6 +234,7 @@ func TestADirectoryThatCannotBeUsedIsAnErrorOfItsField(t *testing.T) {
 }
 
 func TestAFailedWriteIsAWarningAndTheHostGoesOn(t *testing.T) {
+	t.Parallel()
 	h, _, _ := remembered(t)
 	dir := filepath.Join(h.Dir, "state", "revisions")
 	must(t, os.RemoveAll(dir))
