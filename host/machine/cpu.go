@@ -125,38 +125,29 @@ func busiest(before, after []cpuTime) (share, cores float64, ok bool) {
 type cpuTime struct{ busy, all, cores float64 }
 
 // cpuTimes reads the CPU times of the groups with a quota, or else of the processors, of a process whose file system begins at root;
-// none if they cannot be read. Since is the time since any moment, the same for all readings.
+// none if they cannot be read. A quota of all processors or more limits nothing. Since is the time since any moment, the same for
+// all readings.
 func cpuTimes(root fs.FS, since time.Duration) (list []cpuTime) {
-	groups := readText(root, "proc/self/cgroup")
-	for line := range strings.Lines(groups) {
-		parts := strings.SplitN(strings.TrimSpace(line), ":", 3)
-		if len(parts) != 3 {
-			continue
-		}
-		controllers := strings.Split(parts[1], ",")
-		for group := path.Join("/", parts[2]); ; group = path.Dir(group) {
+	all := processors(readText(root, "proc/stat"), readText(root, "proc/self/status"))
+	usages := groupsOf(root, "cpuacct")
+	for _, g := range groupsOf(root, "cpu") {
+		usage := slices.IndexFunc(usages, func(u groups) bool { return u.unified == g.unified && u.own == g.own })
+		for i, dir := range g.dirs {
 			var used, cores float64
-			switch {
-			case parts[0] == "0" && parts[1] == "":
-				used, cores = groupV2(root, path.Join("sys/fs/cgroup", group))
-			case slices.Contains(controllers, "cpu"):
-				used, cores = groupV1(root, group)
+			if g.unified {
+				used, cores = groupV2(root, dir)
+			} else if usage >= 0 {
+				used, cores = groupV1(root, dir, usages[usage].dirs[i])
 			}
-			if cores > 0 {
+			if cores > 0 && (all.cores == 0 || cores < all.cores) {
 				list = append(list, cpuTime{used, since.Seconds() * cores, cores})
 			}
-			if group == "/" {
-				break
-			}
 		}
 	}
-	if len(list) > 0 {
-		return list
+	if len(list) == 0 && all.cores > 0 {
+		return []cpuTime{all}
 	}
-	if t := processors(readText(root, "proc/stat"), readText(root, "proc/self/status")); t.cores > 0 {
-		return []cpuTime{t}
-	}
-	return nil
+	return list
 }
 
 func readText(root fs.FS, name string) string {
@@ -180,7 +171,8 @@ func number(text string) float64 {
 	return n
 }
 
-// groupV2 returns the seconds of CPU time that a group of version 2 has used, and its quota in cores; 0 without one.
+// groupV2 returns the seconds of CPU time that a group of version 2 has used, and its quota in cores; 0 without one, or if the usage
+// is not known.
 func groupV2(root fs.FS, dir string) (used, cores float64) {
 	quota, period, ok := strings.Cut(strings.TrimSpace(readText(root, path.Join(dir, "cpu.max"))), " ")
 	if !ok || number(quota) <= 0 || number(period) <= 0 { // max
@@ -194,14 +186,14 @@ func groupV2(root fs.FS, dir string) (used, cores float64) {
 	return 0, 0
 }
 
-// groupV1 is groupV2 for version 1.
-func groupV1(root fs.FS, group string) (used, cores float64) {
-	dir := path.Join("sys/fs/cgroup/cpu", group)
+// groupV1 is groupV2 for version 1, whose usage may be in another hierarchy than the quota.
+func groupV1(root fs.FS, dir, usage string) (used, cores float64) {
 	quota, period := readNumber(root, path.Join(dir, "cpu.cfs_quota_us")), readNumber(root, path.Join(dir, "cpu.cfs_period_us"))
-	if quota <= 0 || period <= 0 { // -1
+	text := readText(root, path.Join(usage, "cpuacct.usage"))
+	if quota <= 0 || period <= 0 || text == "" { // a quota of -1 is none
 		return 0, 0
 	}
-	return readNumber(root, path.Join("sys/fs/cgroup/cpuacct", group, "cpuacct.usage")) / 1e9, quota / period
+	return number(strings.TrimSpace(text)) / 1e9, quota / period
 }
 
 // processors returns the times of the processors that a process may run on, from /proc/stat and its /proc/self/status.

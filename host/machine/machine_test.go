@@ -32,6 +32,28 @@ func TestTheLeastLimitOfAllGroupsCounts(t *testing.T) {
 		"no limit 1": {fstest.MapFS{
 			"proc/self/cgroup": file("4:memory:/\n"), "sys/fs/cgroup/memory/memory.limit_in_bytes": file("9223372036854771712\n"),
 		}, 0},
+		"unlimited, as -1": {fstest.MapFS{
+			"proc/self/cgroup": file("4:memory:/a\n"), "sys/fs/cgroup/memory/a/memory.limit_in_bytes": file("-1\n"),
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": file("4096\n"),
+		}, 4096},
+		"version 1, mounted elsewhere": {fstest.MapFS{
+			"proc/self/mountinfo":                        file("34 30 0:31 / /dev/cg\\040roup/mem rw - cgroup none rw,memory\n"),
+			"proc/self/cgroup":                           file("4:memory:/a\n"),
+			"dev/cg roup/mem/a/memory.limit_in_bytes":    file("4096\n"),
+			"sys/fs/cgroup/memory/memory.limit_in_bytes": file("1024\n"),
+		}, 4096},
+		"version 2 beside version 1": {fstest.MapFS{
+			"proc/self/mountinfo":                file("40 30 0:37 / /sys/fs/cgroup/unified rw shared:9 - cgroup2 cgroup2 rw\n"),
+			"proc/self/cgroup":                   file("0::/a\n"),
+			"sys/fs/cgroup/unified/a/memory.max": file("4096\n"),
+			"sys/fs/cgroup/a/memory.max":         file("1024\n"),
+		}, 4096},
+		"a mounted part of the hierarchy": {fstest.MapFS{
+			"proc/self/mountinfo":                   file("34 30 0:31 /docker/7 /sys/fs/cgroup rw - cgroup2 cgroup rw\nbad line\n"),
+			"proc/self/cgroup":                      file("0::/docker/7/job\n"),
+			"sys/fs/cgroup/job/memory.max":          file("4096\n"),
+			"sys/fs/cgroup/docker/7/job/memory.max": file("1024\n"),
+		}, 4096},
 		"both versions": {fstest.MapFS{
 			"proc/self/cgroup":                           file("4:memory:/\n0::/\n"),
 			"sys/fs/cgroup/memory/memory.limit_in_bytes": file("300\n"),
