@@ -33,7 +33,7 @@ func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wir
 		return
 	}
 	if w.turnedAway {
-		caller, err := w.baseline.identity.caller(call.Certificate(), req.Metadata)
+		caller, err := w.baseline.identity.caller(call, call.Certificate(), call.Peer(), req.Metadata)
 		if err != nil {
 			return
 		}

@@ -1,10 +1,13 @@
 package host
 
 import (
+	"context"
 	"crypto/sha256"
 	"crypto/x509"
 	"encoding/hex"
+	"errors"
 	"maps"
+	"net/netip"
 	"slices"
 	"strings"
 	"time"
@@ -78,8 +81,9 @@ func (id *identity) same(o *identity) bool {
 		maps.EqualFunc(id.tokens, o.tokens, sameToken)
 }
 
-// caller returns the caller of a request with a certificate of its peer, or nil: of the first way that has an answer.
-func (id *identity) caller(proof *x509.Certificate, m wire.Metadata) (string, error) {
+// caller returns the caller of a request with a certificate of its peer, or nil: of the first way that has an answer. ctx bounds how
+// long it waits to verify a signature.
+func (id *identity) caller(ctx context.Context, proof *x509.Certificate, peer netip.Addr, m wire.Metadata) (string, error) {
 	for _, way := range id.ways {
 		if way == identifyMTLS {
 			if name := certified(proof, id.callerFrom); name != "" {
@@ -93,7 +97,7 @@ func (id *identity) caller(proof *x509.Certificate, m wire.Metadata) (string, er
 		}
 		switch isSigned := bearer.Looks(unschemed(auth)); {
 		case way == identifyJWT && (isSigned || id.tokens == nil):
-			return id.signedCaller(auth)
+			return id.signedCaller(ctx, peer, auth)
 		case way == identifyToken && (!isSigned || id.signed == nil || id.lists(auth)):
 			return id.listedCaller(auth)
 		}
@@ -128,13 +132,15 @@ func matchable(name string) bool {
 }
 
 // signedCaller returns the caller of a signed token. Any other credential is refused rather than ignored.
-func (id *identity) signedCaller(auth string) (string, error) {
+func (id *identity) signedCaller(ctx context.Context, peer netip.Addr, auth string) (string, error) {
 	token := unschemed(auth)
 	if !bearer.Looks(token) {
 		return "", id.refuse(unsupported(auth, "not a signed token (JWT)"))
 	}
-	name, err := id.signed.Caller(token)
-	switch {
+	name, err := id.signed.Caller(ctx, peer, token)
+	switch busy := new(bearer.BusyError); {
+	case errors.As(err, &busy):
+		return "", code.Refuse(code.Unavailable, code.ReasonOverloaded, busy.Error(), "", id.host, busy.RetryAfter)
 	case err != nil:
 		return "", id.refuse(err.Error())
 	case !matchable(name) || name == policies.Anonymous:

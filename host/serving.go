@@ -120,7 +120,7 @@ func (s *serving) admit(req *wire.Frame) error {
 	if w != nil && w.rules == nil {
 		w = nil
 	}
-	caller, err := s.generation.identity.caller(s.wire.Certificate(), req.Metadata)
+	caller, err := s.generation.identity.caller(s.wire, s.wire.Certificate(), s.wire.Peer(), req.Metadata)
 	if err != nil {
 		if w != nil && w.turnedAway {
 			s.compare(w, req)

@@ -217,7 +217,7 @@ func (w *window) gone(ctx context.Context, service, method string, who as) {
 	if !ok || m.IsRemote() && !m.Known() { // callers may invent names of other hosts' methods
 		return
 	}
-	caller, err := w.baseline.identity.caller(who.proof, who.metadata)
+	caller, err := w.baseline.identity.caller(ctx, who.proof, who.peer, who.metadata)
 	if err != nil {
 		return
 	}

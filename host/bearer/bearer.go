@@ -2,8 +2,11 @@
 package bearer
 
 import (
+	"context"
 	"crypto/sha256"
 	"errors"
+	"net/netip"
+	"slices"
 	"strings"
 	"sync"
 	"time"
@@ -27,9 +30,11 @@ type Options struct {
 
 // Verifier verifies tokens. It may be shared.
 type Verifier struct {
-	options Options
-	keys    *Keys
-	parser  *jwt.Parser
+	options   Options
+	keys      *Keys
+	parser    *jwt.Parser
+	validator *jwt.Validator
+	effort    *effort
 
 	mu       sync.Mutex
 	verified map[[sha256.Size]byte]verified // by hash of the token
@@ -42,10 +47,13 @@ type verified struct {
 
 // New returns a verifier of tokens that one of the keys has signed. Without keys, nil, it accepts none.
 func New(keys *Keys, o Options) *Verifier {
+	rules := []jwt.ParserOption{
+		jwt.WithValidMethods(algorithms), jwt.WithIssuer(o.Issuer), jwt.WithAudience(o.Audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
+		jwt.WithLeeway(leeway), jwt.WithStrictDecoding(),
+	}
 	return &Verifier{
-		options: o, keys: keys, verified: make(map[[sha256.Size]byte]verified),
-		parser: jwt.NewParser(jwt.WithValidMethods(algorithms), jwt.WithIssuer(o.Issuer), jwt.WithAudience(o.Audience),
-			jwt.WithExpirationRequired(), jwt.WithIssuedAt(), jwt.WithLeeway(leeway), jwt.WithStrictDecoding()),
+		options: o, keys: keys, verified: make(map[[sha256.Size]byte]verified), effort: newEffort(),
+		parser: jwt.NewParser(rules...), validator: jwt.NewValidator(rules...),
 	}
 }
 
@@ -68,33 +76,72 @@ func (v *Verifier) Same(o *Verifier) bool {
 // Looks reports whether text has the form of a signed token: three parts, the first of them a JSON object in base64.
 func Looks(text string) bool { return strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2 }
 
-// Caller returns the caller that a token names. The text of the error quotes nothing of the token but its dates, and is fit for
-// callers.
-func (v *Verifier) Caller(token string) (string, error) {
+// Caller returns the caller that a token of a peer names. The text of the error quotes nothing of the token but its dates, and is
+// fit for callers. It is a *BusyError if many tokens are verified, or if many of the peer were rejected; ctx bounds the wait.
+func (v *Verifier) Caller(ctx context.Context, peer netip.Addr, token string) (string, error) {
 	if len(token) > maxTokenBytes {
 		return "", errors.New("the token is larger than 16 KiB")
 	}
 	if v.keys == nil {
 		return "", errors.New("the token cannot be verified: this host has no keys")
 	}
-	sum, now := sha256.Sum256([]byte(token)), time.Now()
+	sum := sha256.Sum256([]byte(token))
+	caller, ok := v.known(sum)
+	if ok {
+		return caller, nil
+	}
+	if err := v.precheck(token); err != nil {
+		return "", err
+	}
+	err := v.effort.spend(ctx, peer, func() error {
+		if caller, ok = v.known(sum); ok { // another call has waited with the same token
+			return nil
+		}
+		var expires time.Time
+		var err error
+		if caller, expires, err = v.verify(token); err != nil {
+			return err
+		}
+		v.remember(sum, verified{caller, expires.Add(leeway)})
+		return nil
+	})
+	return caller, err
+}
+
+// known returns the caller of a token that was verified before.
+func (v *Verifier) known(sum [sha256.Size]byte) (caller string, ok bool) {
 	v.mu.Lock()
 	known, ok := v.verified[sum]
 	v.mu.Unlock()
-	if ok && now.Before(known.until) {
-		return known.caller, nil
-	}
-	caller, expires, err := v.verify(token)
-	if err != nil {
-		return "", err
-	}
+	return known.caller, ok && time.Now().Before(known.until)
+}
+
+func (v *Verifier) remember(sum [sha256.Size]byte, is verified) {
 	v.mu.Lock()
 	defer v.mu.Unlock()
 	if len(v.verified) >= maxVerified {
 		clear(v.verified) // a few calls are verified again
 	}
-	v.verified[sum] = verified{caller, expires.Add(leeway)}
-	return caller, nil
+	v.verified[sum] = is
+}
+
+// precheck rejects tokens for which no signature need be verified, which takes a hundred times longer.
+func (v *Verifier) precheck(token string) error {
+	var c claims
+	t, _, err := v.parser.ParseUnverified(token, &c)
+	switch {
+	case err != nil:
+		return c.wrong(err)
+	case !slices.Contains(algorithms, t.Method.Alg()):
+		return c.wrong(jwt.ErrTokenSignatureInvalid)
+	}
+	if _, err = v.keys.find(t); err == nil {
+		err = v.validator.Validate(&c)
+	}
+	if err != nil {
+		return c.wrong(err)
+	}
+	return nil
 }
 
 func (v *Verifier) verify(token string) (caller string, expires time.Time, err error) {
