@@ -186,7 +186,7 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 	h.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again
 	ctx, cancel := s.context(req, h)
 	defer cancel()
-	reply, err := s.method.Invoke.Call(registry.WithCall(ctx, &h.Call), args, nil)
+	reply, err := s.method.Call(registry.WithCall(ctx, &h.Call), args)
 	res.Metadata = append(res.Metadata[:0], h.Reply...)
 	if err != nil {
 		if s.wants(req, err) {

@@ -1,6 +1,7 @@
 package route
 
 import (
+	"context"
 	"slices"
 	"strings"
 	"sync"
@@ -27,6 +28,7 @@ type Method struct {
 	Guard     *policies.Guard
 	Operation *telemetry.Operation
 
+	pace       *pace          // of Invoke
 	remote     *remoteService // nil for one of this host
 	full       string         // Service/Method
 	rpcx, http *telemetry.MethodMetrics
@@ -57,6 +59,14 @@ func (m *Method) Traffic() *traffic.Method { return m.rpcx.Traffic() }
 
 // InFlight returns the number of calls.
 func (m *Method) InFlight() int { return int(m.rpcx.InFlight() + m.http.InFlight()) }
+
+// Call runs the handler. A handler that is known to take long first lets other goroutines run.
+func (m *Method) Call(ctx context.Context, args any) (reply any, err error) {
+	begin := m.pace.begin()
+	reply, err = m.Invoke.Call(ctx, args, nil)
+	m.pace.end(begin)
+	return reply, err
+}
 
 // IsRemote reports whether calls are forwarded to another host.
 func (m *Method) IsRemote() bool { return m.remote != nil }
@@ -105,7 +115,7 @@ func NewService(cfg *config.Service, handler *registry.Service, calls *RefCount)
 			continue
 		}
 		t := policies.Target{Service: cfg.Name, Method: m.Name}
-		bound := &Method{Service: s, Name: m.Name, Calls: calls, Invoke: m, Target: t, full: t.String()}
+		bound := &Method{Service: s, Name: m.Name, Calls: calls, Invoke: m, Target: t, pace: new(pace), full: t.String()}
 		bound.Operation = telemetry.NewOperation(cfg.Name, bound.full)
 		s.Methods = append(s.Methods, bound)
 		s.byName.Add(m.Name, bound)
