@@ -46,6 +46,7 @@ func TestPagesShowWhatCommandsPrint(t *testing.T) {
 		{name: "timeout", commands: 3, edits: []edit{{"easymicro.yaml", "takes: 1s", "takes: 4s"}}, until: "`Make` ran to its end"},
 		{name: "ratelimit", commands: 4, edits: []edit{{"policies.yaml", "per: 10s", "per: 1000s"}}},
 		{name: "circuitbreaker", commands: 4, edits: []edit{{"policies.yaml", "10s", "1000s"}, {"policies.yaml", "5s", "500s"}}},
+		{name: "overload", commands: 1, edits: []edit{{"policies.yaml", "cpuAbove: 85%", "cpuAbove: 100%"}}, until: "The `curl` below"},
 		{name: "metrics", commands: 2, edits: []edit{{"policies.yaml", "rate: 1, burst: 5", "rate: 1, per: 10m, burst: 5"}}},
 		{name: "upstream", commands: 5, until: "`explain` takes"}, // it counts per second
 		{name: "jwt", commands: 5, from: "A caller sends", until: "## Tokens expire"},

@@ -7,6 +7,7 @@ import (
 	_ "github.com/easymicro/easymicro/samples/error"          // error.orders
 	_ "github.com/easymicro/easymicro/samples/fromrpcx"       // fromrpcx.arith
 	_ "github.com/easymicro/easymicro/samples/metadata"       // metadata.greeter
+	_ "github.com/easymicro/easymicro/samples/overload"       // overload.shop
 	_ "github.com/easymicro/easymicro/samples/serialize"      // serialize.codecs
 	_ "github.com/easymicro/easymicro/samples/timeout"        // timeout.reports
 	_ "github.com/easymicro/easymicro/samples/tracing"        // tracing.cafe, tracing.kitchen
