@@ -98,6 +98,36 @@ func (v *variables) expandText(s string) (text string, wrong []string) {
 	}
 }
 
+// Variable is where a file uses a variable of the environment.
+type Variable struct {
+	Name string
+	Position
+}
+
+// VariablesOf returns the variables that the text of a file uses; none if it is not YAML.
+func VariablesOf(file string, data []byte) (list []Variable) {
+	root, _, problem := parse(data)
+	if problem != nil || root == nil {
+		return nil
+	}
+	var walk func(n *yaml.Node)
+	walk = func(n *yaml.Node) {
+		for _, c := range n.Content {
+			walk(c)
+		}
+		if n.Kind != yaml.ScalarNode {
+			return
+		}
+		note := func(name string) (string, bool) {
+			list = append(list, Variable{name, Position{File: file, Line: n.Line, Column: n.Column}})
+			return "", true
+		}
+		newVariables(note).expandText(n.Value)
+	}
+	walk(root)
+	return list
+}
+
 // step is a position in the tree; its path is only built for problems.
 type step struct {
 	around *step

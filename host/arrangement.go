@@ -27,7 +27,7 @@ func (a *arrangement) place(list []admin.ApplyFile, prune bool) error {
 	if len(list) == 0 {
 		return admin.Errorf(admin.CodeBadRequest, "no files to apply")
 	}
-	before, total := slices.Clone(a.others), 0
+	before, total, visible := slices.Clone(a.others), 0, a.variables()
 	placed := make(map[string]string)
 	for _, f := range list {
 		at, err := a.pathOf(before, f.Path)
@@ -39,6 +39,9 @@ func (a *arrangement) place(list []admin.ApplyFile, prune bool) error {
 		}
 		if len(f.Text) > config.MaxFileBytes {
 			return config.Problems{{File: f.Path, Line: 1, Column: 1, Message: fmt.Sprintf("is too large: the limit is %d MiB", config.MaxFileBytes>>20)}}
+		}
+		if err := hiddenVariables(at, f.Text, visible).Err(); err != nil {
+			return err
 		}
 		placed[at], a.texts[at] = f.Path, []byte(f.Text)
 		a.others = slices.DeleteFunc(a.others, func(path string) bool { return path == at })
@@ -55,6 +58,31 @@ func (a *arrangement) place(list []admin.ApplyFile, prune bool) error {
 		return admin.Errorf(admin.CodeRejected, "the set has more than %d MiB", load.MaxSetBytes>>20)
 	}
 	return nil
+}
+
+// variables returns the names of the variables that the policy files use: their values can be seen in the rules.
+func (a *arrangement) variables() map[string]bool {
+	names := make(map[string]bool)
+	for _, file := range a.others {
+		for _, v := range config.VariablesOf(file, a.texts[file]) {
+			names[v.Name] = true
+		}
+	}
+	return names
+}
+
+// hiddenVariables returns problems of a file that uses other variables than visible ones: the rules would show an operator their
+// values, which may be secrets of the host.
+func hiddenVariables(file, text string, visible map[string]bool) (problems config.Problems) {
+	for _, v := range config.VariablesOf(file, []byte(text)) {
+		if !visible[v.Name] {
+			problems = append(problems, config.Problem{
+				File: file, Line: v.Line, Column: v.Column,
+				Message: "${" + code.Clip(v.Name, 64) + "} cannot be applied: no policy file of the host uses this variable. Write its value, or save the file on the host",
+			})
+		}
+	}
+	return problems
 }
 
 // pathOf returns the path as shown of the policy file that a file replaces or, if it is new, its own.

@@ -368,6 +368,44 @@ func TestWhatIsRefusedChangesNothing(t *testing.T) {
 	}
 }
 
+func TestAppliedFilesShowNoVariableOfTheHost(t *testing.T) {
+	t.Setenv("DB_PASSWORD", "canary-in-env")
+	t.Setenv("RATE", "7")
+	const manifest = "x-secret: ${DB_PASSWORD}\n" + overridable
+	limited := func(name, rate string) string {
+		return "rules:\n  - name: " + name + "\n    match: {service: Arith}\n    rateLimit:\n      per: 1s\n      rate: " + rate + "\n"
+	}
+	h, _ := startOverridable(t, manifest, map[string]string{"a/x.yaml": limited("x", "${RATE}")})
+	put := func(path, text string) (string, error) {
+		q := admin.ApplyRequest{Files: []admin.ApplyFile{{Path: path, Text: text}}, AllowWider: true}
+		_, planErr := h.Admin.Plan(t.Context(), q)
+		_, err := h.Admin.Apply(t.Context(), q)
+		config, configErr := h.Admin.Config(t.Context())
+		must(t, configErr)
+		return fmt.Sprint(planErr, err, config.YAML), errors.Join(planErr, err)
+	}
+	for _, text := range []string{
+		limited("${DB_PASSWORD}", "5"), limited("y-${DB_PASSWORD:-none}", "5"), limited("y", "${DB_PASSWORD}"), limited("y", "${RATE}${DB_PASSWORD}"),
+		"x-a: &a \"${DB_PASSWORD}\"\nrules: [{name: *a, match: {service: Arith}, rateLimit: {rate: 5}}]\n",
+	} {
+		for _, path := range []string{"y.yaml", "x.yaml"} {
+			shown, err := put(path, text)
+			if err == nil || strings.Contains(shown, "canary") {
+				t.Errorf("%s: %v: %s", text, err, shown)
+			}
+			if e := answer(t, err); !strings.Contains(e.Problems.Error(), "a/"+path+":") || !strings.Contains(e.Problems.Error(), "${DB_PASSWORD} cannot be applied") {
+				t.Errorf("%s: %v %v", text, e, e.Problems)
+			}
+		}
+	}
+	if shown, err := put("y.yaml", limited("y", "${RATE}")+"# ${DB_PASSWORD}\n"); err != nil || !strings.Contains(shown, "rate: 7") {
+		t.Errorf("a variable that a policy file of the host uses: %v: %s", err, shown)
+	}
+	if shown, err := put("y.yaml", limited("y", "8")+"x-note: $${DB_PASSWORD}\n"); err != nil || strings.Contains(shown, "canary") {
+		t.Errorf("an escape: %v: %s", err, shown)
+	}
+}
+
 func TestAnAppliedEditThatRefusesTheTrafficIsRolledBack(t *testing.T) {
 	h := edited(t, untilUndone(guardedManifest, true), map[string]string{policyFile: rule(10000)})
 	f := startFlow(t, h, 2, "Mul")

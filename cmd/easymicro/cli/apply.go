@@ -28,6 +28,7 @@ func newApply(a *app) *cobra.Command {
 		Short: "Put policy files in force on a running host, without writing them",
 		Long: `apply sends policy files to the running host, which replaces its policy files of the same name by them and takes new names as
 new files; nothing is removed without --prune. It shows what changes, asks on a terminal, and applies all of it or nothing.
+Variables (${NAME}) have the values of the host; the files may use those alone that its policy files use already.
 
 The host writes no files: what was applied stays in force, over restarts too if the manifest has host.state, until its own files
 change or easymicro reload --force. A plan made by "easymicro diff FILES --out p.plan" is applied only if the host still runs
