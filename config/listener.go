@@ -85,13 +85,15 @@ const (
 
 // JWT identifies callers by a signed token.
 type JWT struct {
-	JWKSFile    string `yaml:"jwksFile" required:"true" doc:"JSON Web Key Set with the public keys of the issuer: RSA, EC or Ed25519. Read again when it changes; invalid content keeps the keys before, with a warning."`
+	JWKSFile    string `yaml:"jwksFile" doc:"JSON Web Key Set with the public keys of the issuer: RSA, EC or Ed25519. Read again when it changes; invalid content keeps the keys before, with a warning. This or jwksURL is required."`
 	Issuer      string `yaml:"issuer" required:"true" doc:"Required value of iss."`
 	Audience    string `yaml:"audience" required:"true" doc:"Required value of aud, or of one of its elements."`
 	CallerClaim string `yaml:"callerClaim" default:"sub" doc:"Claim that is the caller, a string of at most 255 characters without blanks and *. A token without it is refused."`
 
-	JWKSURL string            `yaml:"jwksURL" later:"use jwksFile" doc:"URL of the keys."`
-	Claims  map[string]string `yaml:"claims" later:"rules match on the caller only" doc:"Claims that rules may match."`
+	JWKSURL string     `yaml:"jwksURL" doc:"URL of the JSON Web Key Set, https:// or, on this machine, http://. Fetched at the start, again every 15 minutes or as Cache-Control: max-age says (1 minute to 24 hours), and when a token names an unknown key, at most every 10 seconds. While it cannot be fetched, the last keys stay in use; before the first ones have come, calls with a signed token get UNAVAILABLE (no_keys). An edit to a URL that delivers no keys is rejected."`
+	TLS     *ClientTLS `yaml:"tls" doc:"TLS to the host of jwksURL. Default: https:// with the CA certificates of the system."`
+
+	Claims map[string]string `yaml:"claims" later:"rules match on the caller only" doc:"Claims that rules may match."`
 }
 
 // Tokens identifies callers by a list of tokens.

@@ -143,13 +143,13 @@ func (m *Manifest) ServerTLS() []ServerTLS {
 	return list
 }
 
-// OutgoingTLS is the TLS of calls to an upstream, to an etcd cluster or to the hosts behind the gateway.
+// OutgoingTLS is the TLS of calls to an upstream, to an etcd cluster, to the hosts behind the gateway or to the issuer of tokens.
 type OutgoingTLS struct {
 	*ClientTLS
 	Path string // upstreams[0].tls
 }
 
-// OutgoingTLS returns the TLS of outgoing calls, where it is used.
+// OutgoingTLS returns the TLS of outgoing connections, where it is used.
 func (m *Manifest) OutgoingTLS() []OutgoingTLS {
 	var list []OutgoingTLS
 	add := func(path string, t *ClientTLS) {
@@ -165,6 +165,9 @@ func (m *Manifest) OutgoingTLS() []OutgoingTLS {
 	}
 	if r := m.Gateway.Remote; r != nil {
 		add("gateway.remote.tls", r.TLS)
+	}
+	if j := m.Auth.JWT; j != nil {
+		add("auth.jwt.tls", j.TLS)
 	}
 	return list
 }

@@ -3,6 +3,7 @@ package config
 import (
 	"fmt"
 	"maps"
+	"net"
 	"net/http"
 	"net/url"
 	"slices"
@@ -47,9 +48,49 @@ func (c serviceChecker) auth() {
 	case !usesJWT && a.JWT != nil:
 		c.manifest(lint.Unused, "auth.jwt", "is not used: auth.identify does not have jwt")
 	}
+	if a.JWT != nil {
+		c.keys(a.JWT)
+	}
 	if !usesTokens && a.Tokens != nil {
 		c.manifest(lint.Unused, "auth.tokens", "is not used: auth.identify does not have token")
 	}
+}
+
+// keys checks where the keys of signed tokens are.
+func (c serviceChecker) keys(j *JWT) {
+	const field = "auth.jwt.jwksURL"
+	switch {
+	case j.JWKSURL == "" && j.JWKSFile == "":
+		c.manifest(lint.NeedsOther, "auth.jwt", "needs the keys of the issuer: set jwksFile or jwksURL")
+	case j.JWKSURL != "" && j.JWKSFile != "":
+		c.manifest(lint.Conflicting, field, "sets the keys beside jwksFile: only one of them is allowed")
+	case j.JWKSURL == "" && j.TLS != nil:
+		c.manifest(lint.NeedsOther, "auth.jwt.tls", "is for jwksURL, which is not set: remove it")
+	case j.JWKSURL != "":
+		if wrong := wrongKeyURL(j.JWKSURL); wrong != "" {
+			c.manifest(lint.BadSetting, field, "%s", wrong)
+		} else if j.TLS != nil && !strings.HasPrefix(strings.ToLower(j.JWKSURL), "https:") {
+			c.manifest(lint.Contradiction, "auth.jwt.tls", "is not used: jwksURL is http://")
+		}
+	}
+}
+
+// wrongKeyURL returns what is wrong with the URL of a JWKS, or "".
+func wrongKeyURL(text string) string {
+	u, err := url.Parse(text)
+	switch {
+	case err != nil || u.Hostname() == "" || u.Opaque != "":
+		return fmt.Sprintf("%q is not a URL: want https://HOST/PATH", clip(withoutUser(text)))
+	case u.User != nil:
+		return "contains credentials: a key set is public, and the manifest is not the place for secrets"
+	case u.Fragment != "":
+		return "must not have a fragment (#)"
+	case u.Scheme == "http" && !Address(net.JoinHostPort(u.Hostname(), "1")).Loopback():
+		return "http:// lets anyone on the way replace the keys: use https://"
+	case u.Scheme != "http" && u.Scheme != "https":
+		return clip(u.Scheme) + ":// is not supported: use https://"
+	}
+	return ""
 }
 
 func (c serviceChecker) services() {

@@ -367,6 +367,7 @@ func (a *adminHost) Status(ctx context.Context) (*admin.Status, error) {
 	if w := a.applier.waiting.Load(); w != nil {
 		s.Policies.Desired.Hash, s.Policies.Waiting = w.hash, w.why
 	}
+	s.KeySource = g.keySource(&s.Warnings)
 	s.Overrides = g.overrides
 	s.Expiring, s.ExpiringMore = view.Expiries(g.set, time.Now())
 	for _, c := range checks {

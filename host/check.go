@@ -330,7 +330,7 @@ func (c *checker) outgoing() {
 	m := c.set.Manifest
 	_, err := AdminToken(c.set)
 	c.wrong(lint.BadContent, "admin.tokenFile", err)
-	if m.Auth.JWT != nil {
+	if m.Auth.JWT != nil && m.Auth.JWT.JWKSFile != "" {
 		_, _, err := credentials.Keys(c.set, nil)
 		c.wrong(lint.BadContent, "auth.jwt.jwksFile", err)
 	}

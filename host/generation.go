@@ -2,12 +2,17 @@ package host
 
 import (
 	"context"
+	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/easymicro/easymicro/config"
+	"github.com/easymicro/easymicro/config/lint"
 	"github.com/easymicro/easymicro/host/admin"
+	"github.com/easymicro/easymicro/host/bearer"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/outgoing"
 	"github.com/easymicro/easymicro/host/route"
@@ -87,6 +92,47 @@ func (g *generation) connections() *outgoing.Connections {
 		return nil
 	}
 	return &g.out
+}
+
+// verifier returns the verifier of signed tokens; nil if they are not used, or for a nil generation.
+func (g *generation) verifier() *bearer.Verifier {
+	if g == nil {
+		return nil
+	}
+	return g.identity.signed
+}
+
+// keySources returns the sources of keys that an edit may use again: that in force, and that to which a rollback would return.
+func (g *generation) keySources() []*bearer.Source {
+	if g == nil {
+		return nil
+	}
+	sources := []*bearer.Source{g.verifier().Source()}
+	if w := g.window.Load(); w != nil {
+		sources = append(sources, w.baseline.verifier().Source())
+	}
+	return sources
+}
+
+// keySource describes the source of the keys, and adds a warning if the last fetch has failed.
+func (g *generation) keySource(warnings *config.Problems) *admin.KeySource {
+	source := g.identity.signed.Source()
+	if source == nil {
+		return nil
+	}
+	f := source.State()
+	s := &admin.KeySource{URL: f.URL, Keys: f.Keys, FetchedAt: f.At}
+	if f.Err == nil {
+		return s
+	}
+	s.Error = f.Err.Error()
+	state := "calls with a signed token get UNAVAILABLE"
+	if f.Keys > 0 {
+		state = fmt.Sprintf("the %d keys of %s stay in use", f.Keys, f.At.UTC().Format(time.RFC3339))
+	}
+	w := g.set.ProblemAt(keyURLField, fmt.Sprintf("%s cannot be fetched: %s; %s", f.URL, f.Err, state))[0].Coded(lint.StandIn)
+	*warnings = append(slices.Clip(*warnings), w)
+	return s
 }
 
 // A part is a piece of a host that changes with the set. It opens and checks what next needs and puts it into next; prev

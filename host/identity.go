@@ -37,7 +37,8 @@ const (
 	identifyToken = "token"
 )
 
-// newIdentity returns the identity of a set. If its keys are invalid, those of running stay in use, with warnings; running may be nil.
+// newIdentity returns the identity of a set. If its keys are invalid, those of running stay in
+// use, with warnings; running may be nil.
 func newIdentity(set *config.Set, host string, running *generation) (identity, config.Problems, error) {
 	a := &set.Manifest.Auth
 	id := identity{host: host, ways: a.Identify}
@@ -48,16 +49,30 @@ func newIdentity(set *config.Set, host string, running *generation) (identity, c
 	if a.JWT == nil || !slices.Contains(id.ways, identifyJWT) {
 		return id, nil, nil
 	}
-	var before *bearer.Verifier
-	if running != nil && running.set.Manifest.Auth.JWT != nil && running.set.Manifest.Auth.JWT.JWKSFile == a.JWT.JWKSFile {
-		before = running.identity.signed
+	options := bearer.Options{Issuer: a.JWT.Issuer, Audience: a.JWT.Audience, CallerClaim: a.JWT.CallerClaim}
+	var kept config.Problems
+	before := running.verifier()
+	if a.JWT.JWKSURL != "" {
+		source, err := credentials.KeySource(set, running.keySources()...)
+		if err != nil {
+			return id, nil, err
+		}
+		id.signed = bearer.New(nil, source, options)
+	} else {
+		var inUse *bearer.Keys
+		if before != nil && running.set.Manifest.Auth.JWT.JWKSFile == a.JWT.JWKSFile {
+			inUse = before.Keys()
+		}
+		keys, warnings, err := credentials.Keys(set, inUse)
+		if err != nil {
+			return id, nil, err
+		}
+		id.signed, kept = bearer.New(keys, nil, options), warnings
 	}
-	keys, warnings, err := credentials.Keys(set, before.Keys())
-	id.signed = bearer.New(keys, bearer.Options{Issuer: a.JWT.Issuer, Audience: a.JWT.Audience, CallerClaim: a.JWT.CallerClaim})
-	if before != nil && before.Same(id.signed) {
+	if before.Same(id.signed) {
 		id.signed = before // with what it has verified
 	}
-	return id, warnings, err
+	return id, kept, nil
 }
 
 // list adds the tokens of a set if callers are identified by them.
@@ -141,6 +156,8 @@ func (id *identity) signedCaller(ctx context.Context, peer netip.Addr, auth stri
 	switch busy := new(bearer.BusyError); {
 	case errors.As(err, &busy):
 		return "", code.Refuse(code.Unavailable, code.ReasonOverloaded, busy.Error(), "", id.host, busy.RetryAfter)
+	case errors.Is(err, bearer.ErrNoKeys):
+		return "", code.Refuse(code.Unavailable, code.ReasonNoKeys, err.Error(), "", id.host, time.Second)
 	case err != nil:
 		return "", id.refuse(err.Error())
 	case !matchable(name) || name == policies.Anonymous:

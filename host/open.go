@@ -88,6 +88,9 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	c.metrics = telemetry.New(telemetry.Options{Version: o.Version, Source: func(e *telemetry.Emitter) {
 		if g := c.current.Load(); g != nil {
 			view.Emit(g.view(), c.budget, e)
+			if source := g.verifier().Source(); source != nil {
+				e.KeysFetched(source.State().At)
+			}
 		}
 	}})
 	c.sampler = telemetry.NewLogSampler(c.log)
@@ -135,7 +138,9 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.rules = &rules{core: c, pool: pool}
 	h.rules.expiries.report = h.rules.logExpiry
 	settings := &settings{core: c, logLevel: o.Log, heap: o.Heap}
+	keys := &keySources{core: c}
 	h.applier.parts = []part{
+		keys.plan,
 		h.planClusters, h.planUpstreams, h.services.plan, h.rules.plan, h.planRemotes, gateways.plan, h.planListeners, settings.plan, h.planPublishing,
 	}
 	return h

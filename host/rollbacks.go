@@ -162,7 +162,7 @@ func (r *rollbacks) lastGood(next *generation) (g *generation) {
 // compared returns a generation of a set, to compare next with it. Its rules have the state of those in force; nil: none are.
 func (r *rollbacks) compared(set *config.Set, revision int, next *generation, inForce *policies.Snapshot) (g *generation, err error) {
 	g = &generation{revision: revision, set: set, out: outgoing.Connections{Set: set}}
-	if g.identity, _, err = newIdentity(set, r.name, nil); err != nil {
+	if g.identity, _, err = newIdentity(set, r.name, next); err != nil {
 		return nil, err
 	}
 	for i := range set.Manifest.Services {

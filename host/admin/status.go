@@ -32,10 +32,19 @@ type Status struct {
 	Limiters       []policies.LimiterStats `json:"limiters"`
 	Upstreams      []Upstream              `json:"upstreams"`
 	Discovery      []Discovery             `json:"discovery"`
+	KeySource      *KeySource              `json:"key_source,omitempty"` // nil: no URL has keys of signed tokens
 	Overrides      []Override              `json:"overrides"`
 	Expiring       []Expiry                `json:"expiring"`
 	ExpiringMore   int                     `json:"expiring_more,omitempty"` // that are not in expiring
 	Warnings       config.Problems         `json:"warnings"`
+}
+
+// KeySource is the URL that serves the keys of signed tokens.
+type KeySource struct {
+	URL       string    `json:"url"`
+	Keys      int       `json:"keys"`                // in use
+	FetchedAt time.Time `json:"fetched_at,omitzero"` // the last time that it delivered keys
+	Error     string    `json:"error,omitempty"`     // of the last fetch
 }
 
 // Expiry describes a rule or a token that has expired, or will within seven days, or a certificate within 14.

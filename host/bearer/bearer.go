@@ -31,7 +31,8 @@ type Options struct {
 // Verifier verifies tokens. It may be shared.
 type Verifier struct {
 	options   Options
-	keys      *Keys
+	keys      *Keys   // of a file
+	source    *Source // or of a URL
 	parser    *jwt.Parser
 	validator *jwt.Validator
 	effort    *effort
@@ -43,26 +44,41 @@ type Verifier struct {
 type verified struct {
 	caller string
 	until  time.Time
+	keys   *Keys // by which it was verified
 }
 
-// New returns a verifier of tokens that one of the keys has signed. Without keys, nil, it accepts none.
-func New(keys *Keys, o Options) *Verifier {
+// ErrNoKeys is the error of a token that comes before the source of the keys has delivered any.
+var ErrNoKeys = errors.New("the token cannot be verified: the keys of its issuer could not be fetched yet")
+
+// New returns a verifier of tokens that one of the keys, or of those of the source, has signed.
+func New(keys *Keys, source *Source, o Options) *Verifier {
 	rules := []jwt.ParserOption{
 		jwt.WithValidMethods(algorithms), jwt.WithIssuer(o.Issuer), jwt.WithAudience(o.Audience), jwt.WithExpirationRequired(), jwt.WithIssuedAt(),
 		jwt.WithLeeway(leeway), jwt.WithStrictDecoding(),
 	}
 	return &Verifier{
-		options: o, keys: keys, verified: make(map[[sha256.Size]byte]verified), effort: newEffort(),
+		options: o, keys: keys, source: source, verified: make(map[[sha256.Size]byte]verified), effort: newEffort(),
 		parser: jwt.NewParser(rules...), validator: jwt.NewValidator(rules...),
 	}
 }
 
 // Keys returns the keys of the verifier, or nil.
 func (v *Verifier) Keys() *Keys {
+	switch {
+	case v == nil:
+		return nil
+	case v.source != nil:
+		return v.source.keys.Load()
+	}
+	return v.keys
+}
+
+// Source returns the source of the keys, or nil.
+func (v *Verifier) Source() *Source {
 	if v == nil {
 		return nil
 	}
-	return v.keys
+	return v.source
 }
 
 // Same reports whether both accept the same tokens for the same callers.
@@ -70,7 +86,7 @@ func (v *Verifier) Same(o *Verifier) bool {
 	if v == nil || o == nil {
 		return v == o
 	}
-	return v.options == o.options && v.keys.Same(o.keys)
+	return v.options == o.options && v.source == o.source && v.keys.Same(o.keys)
 }
 
 // Looks reports whether text has the form of a signed token: three parts, the first of them a JSON object in base64.
@@ -82,38 +98,44 @@ func (v *Verifier) Caller(ctx context.Context, peer netip.Addr, token string) (s
 	if len(token) > maxTokenBytes {
 		return "", errors.New("the token is larger than 16 KiB")
 	}
-	if v.keys == nil {
-		return "", errors.New("the token cannot be verified: this host has no keys")
+	keys := v.Keys()
+	if keys == nil {
+		return "", ErrNoKeys
 	}
 	sum := sha256.Sum256([]byte(token))
-	caller, ok := v.known(sum)
+	caller, ok := v.known(sum, keys)
 	if ok {
 		return caller, nil
 	}
-	if err := v.precheck(token); err != nil {
+	err := v.precheck(token, keys)
+	if errors.Is(err, errNoKey) && v.source != nil && v.source.renew(ctx) {
+		keys = v.Keys()
+		err = v.precheck(token, keys)
+	}
+	if err != nil {
 		return "", err
 	}
-	err := v.effort.spend(ctx, peer, func() error {
-		if caller, ok = v.known(sum); ok { // another call has waited with the same token
+	err = v.effort.spend(ctx, peer, func() error {
+		if caller, ok = v.known(sum, keys); ok { // another call has waited with the same token
 			return nil
 		}
 		var expires time.Time
 		var err error
-		if caller, expires, err = v.verify(token); err != nil {
+		if caller, expires, err = v.verify(token, keys); err != nil {
 			return err
 		}
-		v.remember(sum, verified{caller, expires.Add(leeway)})
+		v.remember(sum, verified{caller, expires.Add(leeway), keys})
 		return nil
 	})
 	return caller, err
 }
 
-// known returns the caller of a token that was verified before.
-func (v *Verifier) known(sum [sha256.Size]byte) (caller string, ok bool) {
+// known returns the caller of a token that the keys have verified before.
+func (v *Verifier) known(sum [sha256.Size]byte, keys *Keys) (caller string, ok bool) {
 	v.mu.Lock()
 	known, ok := v.verified[sum]
 	v.mu.Unlock()
-	return known.caller, ok && time.Now().Before(known.until)
+	return known.caller, ok && known.keys == keys && time.Now().Before(known.until)
 }
 
 func (v *Verifier) remember(sum [sha256.Size]byte, is verified) {
@@ -126,7 +148,7 @@ func (v *Verifier) remember(sum [sha256.Size]byte, is verified) {
 }
 
 // precheck rejects tokens for which no signature need be verified, which takes a hundred times longer.
-func (v *Verifier) precheck(token string) error {
+func (v *Verifier) precheck(token string, keys *Keys) error {
 	var c claims
 	t, _, err := v.parser.ParseUnverified(token, &c)
 	switch {
@@ -135,7 +157,7 @@ func (v *Verifier) precheck(token string) error {
 	case !slices.Contains(algorithms, t.Method.Alg()):
 		return c.wrong(jwt.ErrTokenSignatureInvalid)
 	}
-	if _, err = v.keys.find(t); err == nil {
+	if _, err = keys.find(t); err == nil {
 		err = v.validator.Validate(&c)
 	}
 	if err != nil {
@@ -144,9 +166,9 @@ func (v *Verifier) precheck(token string) error {
 	return nil
 }
 
-func (v *Verifier) verify(token string) (caller string, expires time.Time, err error) {
+func (v *Verifier) verify(token string, keys *Keys) (caller string, expires time.Time, err error) {
 	var c claims
-	if _, err := v.parser.ParseWithClaims(token, &c, v.keys.find); err != nil {
+	if _, err := v.parser.ParseWithClaims(token, &c, keys.find); err != nil {
 		return "", expires, c.wrong(err)
 	}
 	caller, ok := c.MapClaims[v.options.CallerClaim].(string)

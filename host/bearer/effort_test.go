@@ -47,7 +47,7 @@ func (i issuer) verifier(t *testing.T) *Verifier {
 	if err != nil {
 		t.Fatal(err)
 	}
-	return New(keys, Options{Issuer: "i", Audience: "a", CallerClaim: "sub"})
+	return New(keys, nil, Options{Issuer: "i", Audience: "a", CallerClaim: "sub"})
 }
 
 func (i issuer) token(t *testing.T, sub string, lasts time.Duration) string {

@@ -38,7 +38,7 @@ func FuzzCaller(f *testing.F) {
 	if err != nil {
 		f.Fatal(err)
 	}
-	v := bearer.New(keys, bearer.Options{Issuer: "i", Audience: "a", CallerClaim: "sub"})
+	v := bearer.New(keys, nil, bearer.Options{Issuer: "i", Audience: "a", CallerClaim: "sub"})
 	f.Add("eyJhbGciOiJub25lIn0.eyJpc3MiOiJpIiwiYXVkIjoiYSIsInN1YiI6InMiLCJleHAiOjk5OTk5OTk5OTl9.")
 	f.Add("eyJhbGciOiJFZERTQSIsImtpZCI6ImEifQ.e30.AAAA")
 	f.Add(strings.Repeat("a", 16<<10+1))

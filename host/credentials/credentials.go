@@ -118,8 +118,8 @@ func keyPair(set *config.Set, path, certFile, keyFile string) (*tls.Certificate,
 	return &pair, nil
 }
 
-// Keys returns the keys of auth.jwt. If the file is invalid, it returns running, unless nil, with warnings that it stays in use.
-// The error is config.Problems.
+// Keys returns the keys of the file of auth.jwt. If it is invalid, it returns running, unless nil, with warnings that they stay in
+// use. The error is config.Problems.
 func Keys(set *config.Set, running *bearer.Keys) (*bearer.Keys, config.Problems, error) {
 	const field = "auth.jwt.jwksFile"
 	path := set.Manifest.Auth.JWT.JWKSFile
@@ -135,6 +135,22 @@ func Keys(set *config.Set, running *bearer.Keys) (*bearer.Keys, config.Problems,
 		return nil, nil, set.ProblemAt(field, path+": "+err.Error())
 	}
 	return running, (&KeptError{set.ProblemAt(field, path+": "+err.Error())}).Warnings(), nil
+}
+
+// KeySource returns the source of the keys of auth.jwt, one of running if it is the same. The error is config.Problems.
+func KeySource(set *config.Set, running ...*bearer.Source) (*bearer.Source, error) {
+	j := set.Manifest.Auth.JWT
+	id := fmt.Sprintf("%s %+v %x", j.JWKSURL, j.TLS, Fingerprint(set, ClientFiles(j.TLS)...))
+	for _, s := range running {
+		if s != nil && s.ID() == id {
+			return s, nil
+		}
+	}
+	conf, err := ClientTLS(set, "auth.jwt.tls", j.TLS)
+	if err != nil {
+		return nil, err
+	}
+	return bearer.NewSource(id, j.JWKSURL, conf), nil
 }
 
 // KeptError reports files whose previous content stays in use: a certificate and a key that do not match, as happens while

@@ -3,6 +3,7 @@ package telemetry
 import (
 	"fmt"
 	"strings"
+	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
 
@@ -21,6 +22,9 @@ var (
 
 	adaptiveDesc = desc("easymicro_concurrency_limit", "Adaptive concurrency limit of a rule, as it is now.", "rule", "mode")
 	cpuDesc      = desc("easymicro_cpu_utilization_ratio", "CPU utilization that rules with shed decide by; only while there is such a rule.")
+
+	keysFetchedDesc = desc("easymicro_jwks_last_success_timestamp_seconds",
+		"Unix timestamp of the last fetch of auth.jwt.jwksURL that brought keys; 0: none has.")
 
 	breakerDesc = desc("easymicro_breaker_state",
 		"Circuit breaker state: 1 for the current state (closed, half_open, open), 0 for the others.", "rule", "mode", "target", "state")
@@ -77,6 +81,15 @@ func (e *Emitter) ConcurrencyLimit(rule, mode string, limit int) {
 
 // CPUUtilization emits the CPU utilization, from 0 to 1.
 func (e *Emitter) CPUUtilization(share float64) { e.gauge(cpuDesc, share) }
+
+// KeysFetched emits when the keys of signed tokens were fetched; the zero time: they were not.
+func (e *Emitter) KeysFetched(at time.Time) {
+	seconds := 0.0
+	if !at.IsZero() {
+		seconds = float64(at.UnixMilli()) / 1000
+	}
+	e.gauge(keysFetchedDesc, seconds)
+}
 
 // BreakerState emits the state of a breaker: closed, open or half_open, for which half-open and halfOpen are accepted.
 func (e *Emitter) BreakerState(rule, mode, target, state string) {

@@ -3,6 +3,7 @@ package jwt_test
 import (
 	"io"
 	"net/http"
+	"net/http/httptest"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -96,5 +97,19 @@ func TestKeysAreReplacedWithoutARefusedCall(t *testing.T) {
 	if s.read("web.jwt") == old {
 		t.Error("no new token")
 	}
+	s.wants(s.read("web.jwt"), "Mul", http.StatusOK, `{"c":12}`)
+}
+
+func TestTheKeysMayComeFromAURL(t *testing.T) {
+	s := start(t)
+	provider := httptest.NewServer(http.FileServer(http.Dir(s.keys)))
+	defer provider.Close()
+	s.host.Edit("easymicro.yaml", "jwksFile: keys/jwks.json", `jwksURL: "`+provider.URL+`/jwks.json"`)
+	if a := s.host.Revision(); a.Error != "" || len(a.Problems) > 0 {
+		t.Fatalf("%+v", a)
+	}
+	s.wants(s.read("web.jwt"), "Mul", http.StatusOK, `{"c":12}`)
+	s.run(s.tokens, "-dir", s.keys, "-new-key")
+	s.run(s.tokens, "-dir", s.keys)
 	s.wants(s.read("web.jwt"), "Mul", http.StatusOK, `{"c":12}`)
 }

@@ -9,6 +9,7 @@ const (
 	ReasonUnknownCodec    = "unknown_codec"
 	ReasonTooLarge        = "too_large"
 	ReasonUnauthenticated = "unauthenticated"
+	ReasonNoKeys          = "no_keys" // that verify signed tokens: none could be fetched yet
 	ReasonDenied          = "denied"
 	ReasonMissingKey      = "missing_key"
 	ReasonRateLimited     = "rate_limited"
@@ -36,6 +37,7 @@ var reasons = map[string]struct {
 	ReasonUnknownCodec:    {notRun: true, status: http.StatusUnsupportedMediaType},
 	ReasonTooLarge:        {notRun: true, status: http.StatusRequestEntityTooLarge},
 	ReasonUnauthenticated: {notRun: true},
+	ReasonNoKeys:          {notRun: true, transient: true},
 	ReasonDenied:          {notRun: true},
 	ReasonMissingKey:      {notRun: true},
 	ReasonRateLimited:     {notRun: true, transient: true},
