@@ -106,7 +106,7 @@ type Options struct {
 // is set: of any role for GET and HEAD, of role operate otherwise and for /debug/pprof/. If none is set, they accept only
 // requests over loopback and unix sockets.
 func Handler(h Host, o Options) http.Handler {
-	a := &api{host: h, log: o.Logger, refused: o.Refused}
+	a := newAPI(h, o)
 	c := newAccess(a, o)
 	health, guarded := a.healthRoutes(), slices.Concat(a.routes(), overrideRoutes(h), breakerRoutes(h), []route{shadowRoute(h), a.metricsRoute(o.MetricsPath)})
 	inner := http.NewServeMux()
@@ -126,7 +126,7 @@ func Handler(h Host, o Options) http.Handler {
 // HealthHandler returns the handler of /livez, /readyz, /healthz and the metrics, for probes and scrapers. It needs
 // no token.
 func HealthHandler(h Host, o Options) http.Handler {
-	a := &api{host: h, log: o.Logger, refused: o.Refused}
+	a := newAPI(h, o)
 	routes := append(a.healthRoutes(), a.metricsRoute(o.MetricsPath))
 	mux := http.NewServeMux()
 	a.mount(mux, routes)

@@ -9,7 +9,7 @@ import (
 	"log/slog"
 	"net/http"
 	"runtime/debug"
-	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -18,21 +18,17 @@ type api struct {
 	host    Host
 	log     *slog.Logger
 	refused func(peer, operator string, e *Error) // Options.Refused
+	sending *sending
+	bodies  slots // of requests with a large body
 }
 
-// route is a path of the API. serve returns the response, which is written as JSON; handle writes its own.
-type route struct {
-	method string // GET, which takes HEAD too, or POST
-	path   string
-	params []string // the known query parameters
-	serve  func(r *http.Request, p params) (any, error)
-	post   func(r *http.Request, p params) (any, error) // for POST to a path with GET; nil: not allowed
-	handle http.Handler
+func newAPI(h Host, o Options) *api {
+	return &api{host: h, log: o.Logger, refused: o.Refused, sending: newSending(maxHeldBytes), bodies: newSlots(maxLargeBodies)}
 }
 
 func (a *api) mount(mux *http.ServeMux, routes []route) {
 	for _, rt := range routes {
-		mux.Handle(rt.path, a.endpoint(rt))
+		mux.Handle(rt.path, rt.handler(a))
 	}
 }
 
@@ -45,47 +41,6 @@ func (a *api) notFound(routes []route) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		a.fail(w, r, Errorf(CodeNotFound, "unknown path %s", shown(r.URL.Path)).
 			WithHelp("paths: %s", strings.Join(paths, " ")))
-	})
-}
-
-func (a *api) endpoint(rt route) http.Handler {
-	allow := []string{rt.method}
-	if rt.method == http.MethodGet {
-		allow = append(allow, http.MethodHead)
-	}
-	if rt.post != nil {
-		allow = append(allow, http.MethodPost)
-	}
-	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
-		if !slices.Contains(allow, r.Method) {
-			w.Header().Set("Allow", strings.Join(allow, ", "))
-			a.fail(w, r, Errorf(CodeMethodNotAllowed, "%s is not allowed on %s", shown(r.Method), r.URL.Path).
-				WithHelp("use %s", rt.method))
-			return
-		}
-		if rt.handle != nil {
-			rt.handle.ServeHTTP(w, r)
-			return
-		}
-		p, err := readParams(r.URL.RawQuery, rt.params)
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		serve := rt.serve
-		if rt.post != nil && r.Method == http.MethodPost {
-			serve = rt.post
-		}
-		answer, err := serve(r, p)
-		if err != nil {
-			a.fail(w, r, err)
-			return
-		}
-		status := http.StatusOK
-		if ready, ok := answer.(Readiness); ok && !ready.Ready {
-			status = http.StatusServiceUnavailable
-		}
-		a.write(w, r, status, "application/json", answer)
 	})
 }
 
@@ -109,19 +64,36 @@ func (a *api) logError(r *http.Request, err error) {
 	}
 }
 
+// write writes a response of a few lines.
 func (a *api) write(w http.ResponseWriter, r *http.Request, status int, contentType string, answer any) {
+	a.send(w, r, status, contentType, a.encode(r, answer))
+}
+
+// encode returns a response as JSON; nil if it has none.
+func (a *api) encode(r *http.Request, answer any) []byte {
 	var body bytes.Buffer
 	enc := json.NewEncoder(&body)
 	enc.SetEscapeHTML(false)
 	enc.SetIndent("", "  ")
 	if err := enc.Encode(answer); err != nil {
 		a.logError(r, fmt.Errorf("encode the response: %w", err))
+		return nil
+	}
+	return bytes.Clone(body.Bytes()) // the buffer may be twice as large
+}
+
+// send sends a response that encode has returned.
+func (a *api) send(w http.ResponseWriter, r *http.Request, status int, contentType string, body []byte) {
+	if body == nil {
 		http.Error(w, "{}", http.StatusInternalServerError)
 		return
 	}
 	w.Header().Set("Content-Type", contentType)
+	w.Header().Set("Content-Length", strconv.Itoa(len(body)))
 	w.WriteHeader(status)
-	_, _ = w.Write(body.Bytes()) // the client may be gone
+	if r.Method != http.MethodHead {
+		_, _ = a.sending.writer(w).Write(body) //nolint:gosec // it is JSON, with nosniff; the client may be gone
+	}
 }
 
 // recovered turns a panic into an internal error, and logs it.
@@ -155,29 +127,32 @@ func (a *api) healthRoutes() []route {
 }
 
 func (a *api) metricsRoute(path string) route {
-	return route{method: http.MethodGet, path: metricsPath(path), handle: a.host.Metrics()}
+	metrics := a.host.Metrics()
+	return route{method: http.MethodGet, path: metricsPath(path), handle: http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		metrics.ServeHTTP(a.sending.writer(w), r)
+	})}
 }
 
 func (a *api) routes() []route {
 	get := http.MethodGet
 	return []route{
-		{method: get, path: "/api/v1/status", serve: a.status},
-		{method: get, path: "/api/v1/services", serve: a.services},
-		{method: get, path: "/api/v1/rules", serve: a.rules},
+		{method: get, path: "/api/v1/status", atOnce: few, serve: a.status},
+		{method: get, path: "/api/v1/services", atOnce: few, serve: a.services},
+		{method: get, path: "/api/v1/rules", atOnce: 1, serve: a.rules},
 		{
-			method: get, path: "/api/v1/explain", serve: a.explain,
+			method: get, path: "/api/v1/explain", atOnce: 1, serve: a.explain,
 			params: []string{"service", "upstream", "method", "caller", "peer", "rule", "revision"},
 		},
-		{method: get, path: "/api/v1/revisions", serve: a.revisions},
-		{method: get, path: "/api/v1/revisions/{number}", serve: a.revision},
-		{method: get, path: "/api/v1/revisions/{number}/files", serve: a.revisionFiles},
-		{method: get, path: "/api/v1/refusals", params: []string{"caller", "since"}, serve: a.refusals},
-		{method: get, path: "/api/v1/top", params: []string{"by", "method", "rows"}, serve: a.top},
-		{method: get, path: "/api/v1/diff", serve: a.diff, post: a.plan},
+		{method: get, path: "/api/v1/revisions", atOnce: 1, serve: a.revisions},
+		{method: get, path: "/api/v1/revisions/{number}", atOnce: 1, serve: a.revision},
+		{method: get, path: "/api/v1/revisions/{number}/files", atOnce: 1, serve: a.revisionFiles},
+		{method: get, path: "/api/v1/refusals", params: []string{"caller", "since"}, atOnce: 1, serve: a.refusals},
+		{method: get, path: "/api/v1/top", params: []string{"by", "method", "rows"}, atOnce: 1, serve: a.top},
+		{method: get, path: "/api/v1/diff", atOnce: few, serve: a.diff, post: a.plan},
 		{method: http.MethodPost, path: "/api/v1/apply", serve: a.apply},
 		{method: http.MethodPost, path: "/api/v1/rollback/{number}", serve: a.rollback},
 		{method: http.MethodPost, path: "/api/v1/confirm", serve: a.confirm},
-		{method: get, path: "/api/v1/config", serve: a.config},
+		{method: get, path: "/api/v1/config", atOnce: 1, serve: a.config},
 		{method: http.MethodPost, path: "/api/v1/drain", serve: a.drain},
 		{method: http.MethodPost, path: "/api/v1/undrain", serve: a.undrain},
 		{method: http.MethodPost, path: "/api/v1/reload", params: []string{"force"}, serve: a.reload},
