@@ -6,8 +6,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -42,7 +40,7 @@ type methodKey struct{ method, transport string }
 
 // serverMetrics count and time the calls that this host serves.
 type serverMetrics struct {
-	durations *prometheus.HistogramVec
+	durations *durations
 	others    map[string]*MethodMetrics // by transport; never changes
 
 	mu      sync.Mutex
@@ -110,7 +108,8 @@ func (m *serverMetrics) Retain(keep func(name string) bool) {
 		if mm.inflight.Load() > 0 {
 			m.leaving = append(m.leaving, mm)
 		}
-		m.durations.DeletePartialMatch(prometheus.Labels{"rpc_method": label(key.method), "transport": key.transport})
+		method := label(key.method)
+		m.durations.drop(func(k seriesKey) bool { return k.method == method && k.by == key.transport })
 	}
 }
 

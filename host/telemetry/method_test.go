@@ -1,11 +1,14 @@
 package telemetry
 
 import (
+	"fmt"
+	"net/netip"
 	"strings"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -103,4 +106,27 @@ func BenchmarkDone(b *testing.B) {
 			mm.End()
 		}
 	})
+}
+
+// What a call costs to be counted: in the metrics, in the counters of its method, and in the sketch of callers and peers.
+func BenchmarkCounted(b *testing.B) {
+	for _, peers := range []int{1, 100, 1_000_000} {
+		b.Run(fmt.Sprint("peers=", peers), func(b *testing.B) {
+			mm, sketch, end := New(Options{}).Method("Arith", "Mul", "rpcx"), traffic.NewSketch(), time.Now()
+			addresses := make([]netip.Addr, peers)
+			for i := range addresses {
+				addresses[i] = netip.AddrFrom4([4]byte{10, byte(i >> 16), byte(i >> 8), byte(i)})
+			}
+			b.ReportAllocs()
+			b.RunParallel(func(pb *testing.PB) {
+				for n := 0; pb.Next(); n++ {
+					mm.Begin()
+					mm.Done(code.OK, 137*time.Microsecond)
+					sketch.Observe(mm.Traffic(), end, 137*time.Microsecond,
+						traffic.Flow{Method: mm.Name(), Caller: "partner-7", Peer: addresses[n%peers]})
+					mm.End()
+				}
+			})
+		})
+	}
 }

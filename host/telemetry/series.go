@@ -1,7 +1,7 @@
 package telemetry
 
 import (
-	"math"
+	"maps"
 	"slices"
 	"sync"
 	"sync/atomic"
@@ -21,13 +21,90 @@ const (
 	statusCodes = int(code.Unauthenticated) + 1
 )
 
-// buckets are the boundaries that OpenTelemetry recommends, plus two below a millisecond.
-var buckets = []float64{.0001, .0005, .005, .01, .025, .05, .075, .1, .25, .5, .75, 1, 2.5, 5, 7.5, 10}
+// bounds are the upper bounds of the buckets: those that OpenTelemetry recommends, plus two below a millisecond.
+var bounds = [...]time.Duration{
+	100 * time.Microsecond, 500 * time.Microsecond, 5 * time.Millisecond, 10 * time.Millisecond, 25 * time.Millisecond, 50 * time.Millisecond,
+	75 * time.Millisecond, 100 * time.Millisecond, 250 * time.Millisecond, 500 * time.Millisecond, 750 * time.Millisecond,
+	time.Second, 2500 * time.Millisecond, 5 * time.Second, 7500 * time.Millisecond, 10 * time.Second,
+}
 
-// newDurations returns a histogram of calls; by is the name of its last label.
-func newDurations(name, help, by string) *prometheus.HistogramVec {
-	return prometheus.NewHistogramVec(prometheus.HistogramOpts{Name: name, Help: help, Buckets: buckets},
-		[]string{"rpc_system_name", "rpc_method", "rpc_status_code", by})
+// histogram counts calls by their duration. Every call pays for it: prometheus.Histogram, which does more, takes twice the time.
+type histogram struct {
+	sum atomic.Uint64                  // nanoseconds
+	n   [len(bounds) + 1]atomic.Uint64 // by bucket; the last one has those above all bounds
+}
+
+func (h *histogram) observe(d time.Duration) {
+	d = max(d, 0)
+	bucket := 0
+	for bucket < len(bounds) && d > bounds[bucket] {
+		bucket++
+	}
+	h.n[bucket].Add(1)
+	h.sum.Add(uint64(d))
+}
+
+// metric returns the histogram as it is now.
+func (h *histogram) metric(desc *prometheus.Desc, labels ...string) prometheus.Metric {
+	var count uint64
+	cumulative := make(map[float64]uint64, len(bounds))
+	for i := range h.n {
+		count += h.n[i].Load()
+		if i < len(bounds) {
+			cumulative[bounds[i].Seconds()] = count
+		}
+	}
+	return prometheus.MustNewConstHistogram(desc, count, time.Duration(h.sum.Load()).Seconds(), cumulative, labels...)
+}
+
+// durations are histograms of calls.
+type durations struct {
+	desc *prometheus.Desc
+
+	mu   sync.Mutex
+	many map[seriesKey]*histogram
+}
+
+// seriesKey has labels of a histogram; by is the transport, or the upstream.
+type seriesKey struct{ method, code, by string }
+
+// newDurations returns histograms of calls; by is the name of their last label.
+func newDurations(name, help, by string) *durations {
+	return &durations{
+		desc: desc(name, help, "rpc_system_name", "rpc_method", "rpc_status_code", by), many: make(map[seriesKey]*histogram),
+	}
+}
+
+// with returns the histogram with these labels.
+func (d *durations) with(key seriesKey) *histogram {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	h := d.many[key]
+	if h == nil {
+		h = new(histogram)
+		d.many[key] = h
+	}
+	return h
+}
+
+// drop removes the histograms that a function selects.
+func (d *durations) drop(selected func(seriesKey) bool) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	maps.DeleteFunc(d.many, func(key seriesKey, _ *histogram) bool { return selected(key) })
+}
+
+// Describe implements prometheus.Collector.
+func (d *durations) Describe(to chan<- *prometheus.Desc) { to <- d.desc }
+
+// Collect implements prometheus.Collector.
+func (d *durations) Collect(to chan<- prometheus.Metric) {
+	d.mu.Lock()
+	many := maps.Clone(d.many)
+	d.mu.Unlock()
+	for key, h := range many {
+		to <- h.metric(d.desc, systemName, key.method, key.code, key.by)
+	}
 }
 
 func newGauge(name, help string, labels prometheus.Labels) prometheus.Gauge {
@@ -40,9 +117,9 @@ func newCounters(name, help string, labels ...string) *prometheus.CounterVec {
 
 // callSeries holds the durations of the calls of one method, with one series per status code.
 type callSeries struct {
-	durations  *prometheus.HistogramVec
+	durations  *durations
 	method, by string // labels
-	byCode     [statusCodes]atomic.Pointer[prometheus.Observer]
+	byCode     [statusCodes]atomic.Pointer[histogram]
 
 	mu      sync.Mutex
 	dropped bool
@@ -52,26 +129,25 @@ func (s *callSeries) observe(c code.Code, d time.Duration) {
 	if int(c) >= statusCodes {
 		c = code.Unknown
 	}
-	seconds := math.Max(d.Seconds(), 0)
-	if o := s.byCode[c].Load(); o != nil {
-		(*o).Observe(seconds)
-		return
+	h := s.byCode[c].Load()
+	if h == nil {
+		h = s.histogram(c)
 	}
-	s.observer(c).Observe(seconds)
+	h.observe(d)
 }
 
-func (s *callSeries) observer(c code.Code) prometheus.Observer {
+func (s *callSeries) histogram(c code.Code) *histogram {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	if o := s.byCode[c].Load(); o != nil {
-		return *o
+	if h := s.byCode[c].Load(); h != nil {
+		return h
 	}
-	var o prometheus.Observer = prometheus.ObserverFunc(func(float64) {})
+	h := new(histogram) // that nobody reads
 	if !s.dropped {
-		o = s.durations.WithLabelValues(systemName, label(s.method), c.String(), label(s.by))
+		h = s.durations.with(seriesKey{label(s.method), c.String(), label(s.by)})
 	}
-	s.byCode[c].Store(&o)
-	return o
+	s.byCode[c].Store(h)
+	return h
 }
 
 // drop keeps late calls from recreating the series of a removed method.

@@ -9,8 +9,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/prometheus/client_golang/prometheus"
-
 	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -20,7 +18,7 @@ const maxClientMethods = 1000
 
 // clientMetrics counts and times the calls to upstreams.
 type clientMetrics struct {
-	durations *prometheus.HistogramVec
+	durations *durations
 
 	mu        sync.Mutex
 	upstreams map[string]*UpstreamMetrics
@@ -58,7 +56,8 @@ func (m *clientMetrics) RetainUpstreams(keep func(name string) bool) {
 		}
 		delete(m.upstreams, name)
 		for upstream := range u.drop() {
-			m.durations.DeletePartialMatch(prometheus.Labels{"upstream": label(upstream)})
+			by := label(upstream)
+			m.durations.drop(func(k seriesKey) bool { return k.by == by })
 		}
 	}
 }
@@ -66,7 +65,7 @@ func (m *clientMetrics) RetainUpstreams(keep func(name string) bool) {
 // UpstreamMetrics counts and times the calls to one upstream, or to the many services that a gateway forwards to. It is
 // safe for concurrent use.
 type UpstreamMetrics struct {
-	durations *prometheus.HistogramVec
+	durations *durations
 	upstream  string // empty: the service of each call, as named by callers
 
 	exact atomic.Pointer[map[written]*outgoingSeries] // by the names as written; replaced, never changed
