@@ -76,7 +76,11 @@ func adaptiveState(a *limit.Adaptive, separator string) string {
 	if s.Long == 0 {
 		return ""
 	}
-	return fmt.Sprintf("%scalls take %s, and %s when they do not wait for each other", separator, roughly(s.Short), roughly(s.Long))
+	text := fmt.Sprintf("%scalls take %s, and %s when they do not wait for each other", separator, roughly(s.Short), roughly(s.Long))
+	if s.Probing {
+		text += " (half of the limit for a moment, to measure that)"
+	}
+	return text
 }
 
 // roughly rounds a duration to what matters of it.

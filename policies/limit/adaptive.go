@@ -16,7 +16,9 @@ type AdaptiveBounds struct{ Min, Max int }
 //
 // The long-term mean follows the windows slowly, but not upwards while the limit is used: it would adopt durations that include
 // waiting for other calls. If calls stay slow although the limit shrinks, they do not wait for each other, and their duration
-// becomes the long-term mean.
+// becomes the long-term mean. If on the other hand calls take longer than the long-term mean for a while although the limit is in
+// balance, a probe halves it for a moment, to see whether calls that wait less are faster than that mean: it may be of a time in which
+// all were slow.
 type Adaptive struct {
 	semaphore *Semaphore
 
@@ -33,6 +35,7 @@ type Adaptive struct {
 	peak  int           // of the calls in flight
 
 	descent descent
+	probe   lowering
 }
 
 // descent is a time in which the limit shrinks.
@@ -40,6 +43,17 @@ type descent struct {
 	windows int     // 0: it does not
 	limit   float64 // at its begin
 	slowest float64 // of its windows, in seconds
+}
+
+// lowering is a probe that looks for a shorter duration of the calls by a lower limit.
+type lowering struct {
+	pressed int       // windows since the last one in which calls took longer than the long-term mean
+	every   int       // of these before the next one, at least; 0: adaptiveProbe
+	began   time.Time // zero: there is none now
+	limit   float64   // to return to
+	after   float64   // seconds from its begin after which calls do not wait as long as before
+	least   float64   // of its windows after that, in seconds
+	windows int       // after that
 }
 
 const (
@@ -55,6 +69,12 @@ const (
 	adaptiveAtFloor   = 50   // windows after which it is at the minimum in any case
 	adaptiveResponds  = 0.9  // of the duration: calls that take more have not become faster
 	adaptiveFaster    = 2    // times as fast: calls that were slow are not any more
+	adaptivePressed   = 1.2  // times the longer duration: calls wait for each other, or it is wrong
+	adaptiveProbe     = 20   // windows of that after which a probe begins
+	adaptiveProbeMost = 600  // likewise, after probes that found nothing
+	adaptiveProbeTo   = 0.5  // of the limit
+	adaptiveProbeFor  = 2    // windows
+	adaptiveShorter   = 0.95 // of the longer duration: the probe has found something
 )
 
 // NewAdaptive returns a limit within bounds that begins at start, for a semaphore. It is in force from SetBounds on.
@@ -82,13 +102,14 @@ func (a *Adaptive) SetBounds(b AdaptiveBounds, queue int) {
 type AdaptiveStats struct {
 	Limit       int
 	Short, Long time.Duration // 0: not known yet
+	Probing     bool          // the limit is lower for a moment, to measure Long
 }
 
 // Stats returns the state.
 func (a *Adaptive) Stats() AdaptiveStats {
 	a.mu.Lock()
 	defer a.mu.Unlock()
-	return AdaptiveStats{int(a.limit), seconds(a.short), seconds(a.long)}
+	return AdaptiveStats{int(a.limit), seconds(a.short), seconds(a.long), !a.probe.began.IsZero()}
 }
 
 func seconds(s float64) time.Duration { return time.Duration(s * float64(time.Second)) }
@@ -114,7 +135,12 @@ func (a *Adaptive) Observe(now time.Time, took time.Duration, inFlight int, fail
 	a.short = (a.took / time.Duration(a.calls)).Seconds()
 	mean := a.took.Seconds() / now.Sub(a.began).Seconds() // in flight, by Little's law
 	before := int(a.limit)
-	a.adapt(mean)
+	if a.probe.began.IsZero() {
+		a.adapt(mean)
+		a.mayProbe(now, mean)
+	} else {
+		a.probed()
+	}
 	a.began, a.calls, a.took, a.peak = now, 0, 0, 0
 	if int(a.limit) != before {
 		a.semaphore.SetMax(int(a.limit))
@@ -138,14 +164,53 @@ func (a *Adaptive) adapt(mean float64) {
 		a.descent = descent{}
 		a.limit += math.Sqrt(a.limit)
 	default:
-		enforced := mean <= 1.25*a.limit+1 // more are in flight in shadow, where the limit changes nothing
 		target := max(max(a.limit, mean)*gradient, a.limit/2) + math.Sqrt(a.limit)
 		a.limit += adaptiveShrink * min(target-a.limit, 0)
-		if enforced {
+		if a.enforced(mean) {
 			a.judge()
 		}
 	}
 	a.limit = min(max(a.limit, float64(a.bounds.Min)), float64(a.bounds.Max))
+}
+
+// enforced reports whether the limit has an effect. In shadow more calls are in flight.
+func (a *Adaptive) enforced(mean float64) bool { return mean <= 1.25*a.limit+1 }
+
+// mayProbe begins a probe after enough windows with pressure.
+func (a *Adaptive) mayProbe(now time.Time, mean float64) {
+	p := &a.probe
+	p.every = max(p.every, adaptiveProbe)
+	if float64(a.peak) < adaptiveUsed*a.limit || !a.enforced(mean) || a.smooth < adaptivePressed*a.long {
+		return
+	}
+	p.pressed++
+	lower := max(a.limit*adaptiveProbeTo, float64(a.bounds.Min))
+	if p.pressed < p.every || a.descent.windows > 0 && a.descent.windows < adaptiveDescent || lower >= a.limit {
+		return
+	}
+	*p = lowering{every: p.every, began: now, limit: a.limit, after: max(a.smooth, adaptiveWindow.Seconds())}
+	a.limit = lower
+}
+
+// probed is called for each window of a probe. At its end the limit returns to what it was.
+func (a *Adaptive) probed() {
+	p := &a.probe
+	if a.began.Sub(p.began).Seconds() < p.after {
+		return // these calls have begun before
+	}
+	if p.windows == 0 || a.short < p.least {
+		p.least = a.short
+	}
+	p.windows++
+	if p.windows < adaptiveProbeFor {
+		return
+	}
+	every := min(2*p.every, adaptiveProbeMost)
+	if p.least < adaptiveShorter*a.long {
+		a.long, every = p.least, adaptiveProbe
+	}
+	a.limit = min(max(p.limit, float64(a.bounds.Min)), float64(a.bounds.Max))
+	a.probe, a.descent = lowering{every: every}, descent{}
 }
 
 // follow has the longer duration follow the shorter one.

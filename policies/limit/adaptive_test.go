@@ -26,8 +26,8 @@ func (b *backend) took(inFlight int, random *rand.Rand) time.Duration {
 	return time.Duration(d * float64(time.Second))
 }
 
-// offer keeps up to n calls in flight under an adaptive limit for a while.
-func offer(s *limit.Semaphore, a *limit.Adaptive, b *backend, n int, d time.Duration) {
+// offer keeps up to n calls in flight under an adaptive limit for a while, and returns how many were served.
+func offer(s *limit.Semaphore, a *limit.Adaptive, b *backend, n int, d time.Duration) (served int) {
 	random := rand.New(rand.NewPCG(1, 2)) // the same in each run
 	until := time.Now().Add(d)
 	ended := make(chan time.Time, 100_000)
@@ -42,11 +42,13 @@ func offer(s *limit.Semaphore, a *limit.Adaptive, b *backend, n int, d time.Dura
 		a.Observe(time.Now(), time.Since(begun), s.Running(), false)
 		s.Release()
 		running--
+		served++
 	}
 	for ; running > 0; running-- {
 		<-ended
 		s.Release()
 	}
+	return served
 }
 
 func newAdaptive(t *testing.T, minimum, maximum, start int) (*limit.Semaphore, *limit.Adaptive) {
@@ -133,6 +135,85 @@ func TestAnAdaptiveLimitAdaptsToAnotherBase(t *testing.T) {
 		if n := a.Stats(); n.Long > 30*time.Millisecond || n.Short != b.base {
 			t.Errorf("fast again, but %+v", n)
 		}
+	})
+}
+
+// While the overload goes on, only a lower limit shows that calls are as fast as before.
+func TestAnAdaptiveLimitFindsTheCapacityAfterASlowTime(t *testing.T) {
+	for _, times := range []int{3, 10} {
+		t.Run(fmt.Sprint(times), func(t *testing.T) {
+			synctest.Test(t, func(t *testing.T) {
+				s, a := newAdaptive(t, 5, 2000, 10)
+				b := &backend{base: 20 * time.Millisecond, capacity: 100}
+				offer(s, a, b, 5000, 30*time.Second)
+				within(t, "before", s, 100, 200)
+				b.base *= time.Duration(times)
+				offer(s, a, b, 5000, 2*time.Minute)
+				within(t, "while calls are slow", s, 80, 400)
+				b.base = 20 * time.Millisecond
+				offer(s, a, b, 5000, time.Minute)
+				within(t, "a minute after they were", s, 100, 200)
+				if n := a.Stats(); n.Long > 25*time.Millisecond {
+					t.Errorf("%+v", n)
+				}
+			})
+		})
+	}
+}
+
+func TestProbesOfAnAdaptiveLimitCostLittle(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a := newAdaptive(t, 5, 2000, 10)
+		b := &backend{base: 20 * time.Millisecond, capacity: 100} // 5000 calls a second
+		offer(s, a, b, 5000, 10*time.Second)
+		probing := 0
+		done := make(chan struct{})
+		go func() {
+			for {
+				select {
+				case <-done:
+					return
+				case <-time.After(10 * time.Millisecond):
+					if a.Stats().Probing {
+						probing++
+					}
+				}
+			}
+		}()
+		if n := offer(s, a, b, 5000, time.Minute); n < 285_000 {
+			t.Errorf("%d of 300000 calls are served", n)
+		}
+		close(done)
+		synctest.Wait()
+		if probing == 0 || probing > 300 {
+			t.Errorf("probes take %d of 6000 moments", probing)
+		}
+	})
+}
+
+func TestNoProbeLowersALimitUnderWhichCallsDoNotWait(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a := newAdaptive(t, 5, 100, 100)
+		b := &backend{base: 20 * time.Millisecond, capacity: math.Inf(1)}
+		for range 60 {
+			offer(s, a, b, 1000, time.Second)
+			within(t, "at the maximum", s, 100, 100)
+		}
+	})
+}
+
+func TestBurstsDoNotLowerAnAdaptiveLimitBelowTheCapacity(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		s, a := newAdaptive(t, 5, 2000, 10)
+		b := &backend{base: 20 * time.Millisecond, capacity: 100}
+		offer(s, a, b, 5000, 30*time.Second)
+		for range 20 {
+			offer(s, a, b, 5000, time.Second)
+			within(t, "after a burst", s, 50, 220) // a probe may be under way
+			offer(s, a, b, 2, 2*time.Second)
+		}
+		offer(s, a, b, 5000, 5*time.Second)
+		within(t, "after the bursts", s, 50, 220)
 	})
 }
 
