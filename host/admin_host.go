@@ -94,7 +94,7 @@ func (a *adminHost) Revision(_ context.Context, number int) (*admin.Attempt, err
 	return &r.Attempt, nil
 }
 
-// RevisionFiles returns the files of a revision with their texts.
+// RevisionFiles returns the files of a revision with their texts, without the hashes of tokens.
 func (a *adminHost) RevisionFiles(_ context.Context, number int) ([]admin.FileText, error) {
 	r, ok := a.applier.history.made(number)
 	if !ok {
@@ -106,7 +106,7 @@ func (a *adminHost) RevisionFiles(_ context.Context, number int) ([]admin.FileTe
 	}
 	list := make([]admin.FileText, 0, len(r.Files))
 	for _, f := range r.Files {
-		list = append(list, admin.FileText{File: f, Text: string(texts[f.Path])})
+		list = append(list, admin.TextOf(f, texts[f.Path]))
 	}
 	return list, nil
 }

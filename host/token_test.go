@@ -3,7 +3,10 @@ package host_test
 import (
 	"encoding/json"
 	"errors"
+	"io"
 	"net/http"
+	"os"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -102,6 +105,53 @@ func TestTheOperatorsTokenIsLive(t *testing.T) {
 	}
 	if err := reload("second"); err != nil {
 		t.Errorf("with the new token: %v", err)
+	}
+}
+
+func TestHashesOfTokensShowNowhere(t *testing.T) {
+	hashes := []string{tokenOf("", "first").SHA256, tokenOf("", "second").SHA256}
+	log := new(logBuffer)
+	h := hosttest.Start(t, `
+host: {state: {dir: state}}
+auth: {identify: [token], tokens: {file: tokens.yaml}}
+telemetry: {logs: {level: debug}}
+services: [{name: Arith, handler: test.arith}]
+policies: {watch: {debounce: 20ms}}
+`, hosttest.Options{Registry: newPlant(t).reg, Log: log, Files: map[string]string{"tokens.yaml": tokensFile("first", "")}})
+	h.Write("tokens.yaml", strings.Replace(tokensFile("second", ""), hashes[1], strings.ToUpper(hashes[1]), 1))
+	if r := h.Revision(); r.Result != host.ResultApplied {
+		t.Fatalf("%+v", r)
+	}
+	h.Write("tokens.yaml", tokensFile("first", "")+tokensFile("first", "")) // twice the same: it is rejected
+	if r := h.Revision(); r.Result != host.ResultRejected {
+		t.Fatalf("%+v", r)
+	}
+	_, err := h.Admin.Drain(t.Context())
+	must(t, err)
+	shown := log.String()
+	for _, path := range []string{
+		"status", "services", "rules", "explain?service=Arith&method=Mul", "revisions", "revisions/1", "revisions/2", "revisions/1/files", "revisions/2/files", "refusals", "top",
+		"shadow", "override", "breakers", "diff", "config",
+	} {
+		res, err := http.Get("http://" + h.AdminAddr().String() + "/api/v1/" + path)
+		must(t, err)
+		body, err := io.ReadAll(res.Body)
+		must(t, errors.Join(err, res.Body.Close()))
+		if res.StatusCode != 200 && path != "diff" {
+			t.Errorf("%s: %s %s", path, res.Status, body)
+		}
+		shown += string(body)
+	}
+	audit, err := os.ReadFile(filepath.Join(h.Dir, "state", "audit.jsonl"))
+	must(t, err)
+	shown = strings.ToLower(shown + string(audit))
+	for _, hash := range hashes {
+		if i := strings.Index(shown, hash); i >= 0 {
+			t.Errorf("a hash shows: %s", shown[max(0, i-200):i+64])
+		}
+	}
+	if !strings.Contains(shown, "sha256: …") {
+		t.Error("the token file is not shown")
 	}
 }
 

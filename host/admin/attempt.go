@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"regexp"
 	"time"
 
 	"github.com/easymicro/easymicro/config"
@@ -66,8 +67,16 @@ func (a *Attempt) MadeRevision() bool {
 // IsTold reports whether the attempt is logged: of equal ones in a row, the first, the second, the fourth and so on are.
 func (a *Attempt) IsTold() bool { return a.Times&(a.Times-1) == 0 }
 
-// FileText is a file of a revision with its text.
+// FileText is a file of a revision with its text, in which "…" replaces the hashes of tokens.
 type FileText struct {
 	config.File
 	Text string `json:"text"`
+}
+
+// tokenHash matches the SHA-256 of a token, which would reveal a token that can be guessed.
+var tokenHash = regexp.MustCompile(`\b[0-9A-Fa-f]{64}\b`)
+
+// TextOf returns a file with its text.
+func TextOf(f config.File, text []byte) FileText {
+	return FileText{File: f, Text: tokenHash.ReplaceAllString(string(text), "…")}
 }

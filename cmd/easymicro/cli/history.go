@@ -128,7 +128,7 @@ processes need host.state in the manifest.`,
 		ValidArgsFunction: firstArgument(a, revisionWords),
 		RunE:              c.run,
 	}
-	cmd.Flags().BoolVar(&c.files, "files", false, "print the texts of the files of the revision")
+	cmd.Flags().BoolVar(&c.files, "files", false, "print the texts of the files of the revision, without the hashes of tokens")
 	return cmd
 }
 
