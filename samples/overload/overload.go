@@ -82,6 +82,8 @@ func stepsOf(d time.Duration) int {
 }
 
 // compute takes time that is proportional to steps. It returns 0 or 1.
+//
+//go:noinline
 func compute(steps int) int {
 	x := uint64(88172645463325252)
 	for range steps {
