@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"syscall"
+	"time"
 )
 
 // Read returns the content of the regular file at path, following links. It never waits for the writer of a pipe,
@@ -32,8 +33,16 @@ func Read(path string, limit int64) ([]byte, error) {
 	if err := check(path, info, limit); err != nil {
 		return nil, err
 	}
-	return ReadFrom(path, f, limit)
+	_ = f.SetReadDeadline(time.Now().Add(readTimeout)) // for those alone that wait for others, as some below /proc do
+	data, err := ReadFrom(path, f, limit)
+	if errors.Is(err, os.ErrDeadlineExceeded) {
+		return nil, &fs.PathError{Op: "read", Path: path, Err: fmt.Errorf("it sent no end within %s", readTimeout)}
+	}
+	return data, err
 }
+
+// readTimeout bounds the read of a file that waits for others to write.
+const readTimeout = 5 * time.Second
 
 func check(path string, info fs.FileInfo, limit int64) error {
 	if !info.Mode().IsRegular() {

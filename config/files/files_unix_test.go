@@ -10,6 +10,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 
 	"github.com/easymicro/easymicro/config/files"
 )
@@ -70,5 +71,32 @@ func TestAMissingPermissionIsReported(t *testing.T) {
 	}
 	if _, err := files.Read(path, 10); err == nil || files.Reason(err) != "cannot be read: permission denied" {
 		t.Error(err)
+	}
+}
+
+// /proc/kmsg is a regular file to stat, but waits for messages of the kernel.
+func TestAFileThatWaitsIsNotReadForever(t *testing.T) {
+	const path = "/proc/kmsg"
+	f, err := os.Open(path)
+	if err != nil {
+		t.Skip(err)
+	}
+	_ = f.Close()
+	done := make(chan error, 1)
+	go func() {
+		for { // until the messages that there are have been read
+			if _, err := files.Read(path, 1<<30); err != nil {
+				done <- err
+				return
+			}
+		}
+	}()
+	select {
+	case err := <-done:
+		if files.Reason(err) != "cannot be read: it sent no end within 5s" {
+			t.Error(err)
+		}
+	case <-time.After(time.Minute):
+		t.Error("it is still read")
 	}
 }
