@@ -1,6 +1,7 @@
 package host
 
 import (
+	"cmp"
 	"context"
 	"log/slog"
 	"os"
@@ -57,17 +58,20 @@ const (
 	hintBurst = 20                     // how many may be made at once
 )
 
+// began is the moment from which hints count the time, so that it does not jump when the clock of the machine is set.
+var began = time.Now()
+
 // hints bounds how often names are compared for suggestions, since callers may invent names. It may be shared.
 type hints struct {
-	full atomic.Int64 // when the burst is complete again, in nanoseconds
+	full atomic.Int64 // when the burst is complete again, in nanoseconds since began; 0: it is
 }
 
 // take reports whether one more suggestion may be made.
 func (h *hints) take() bool {
-	now := time.Now().UnixNano()
+	now := int64(time.Since(began))
 	for {
 		full := h.full.Load()
-		next := max(full, now) + int64(hintEvery)
+		next := max(cmp.Or(full, now), now) + int64(hintEvery)
 		if next > now+hintBurst*int64(hintEvery) {
 			return false
 		}

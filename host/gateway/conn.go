@@ -42,7 +42,7 @@ type conn struct {
 	frames       atomic.Pointer[frames] // of HTTP/2; nil: HTTP/1
 	requested    atomic.Bool            // a request has begun
 	idle         atomic.Bool            // between two requests
-	idleSince    atomic.Int64           // in nanoseconds since 1970
+	idleSince    atomic.Int64           // an instant
 	becameIdle   atomic.Bool            // it has just become idle
 	calls        atomic.Int64           // in flight, in the budget
 	hasAnswered  atomic.Bool            // one of its calls has ended
@@ -55,7 +55,7 @@ type conn struct {
 	reads      readDeadline
 	readOn     func()       // reads.release
 	fragile    bool         // a write that times out breaks the connection, as with TLS
-	writeBy    atomic.Int64 // in nanoseconds since 1970; 0 for no deadline
+	writeBy    atomic.Int64 // an instant; 0 for no deadline
 	writeCheck atomic.Int64 // the deadline of the socket, which may be earlier; the same
 	waiting    atomic.Int64 // bytes of responses
 	taken      atomic.Int64 // of them, by the peer
@@ -122,7 +122,7 @@ func PeerCertificate(r *http.Request) *x509.Certificate {
 }
 
 // idleFor returns how long an idle connection has been idle.
-func (c *conn) idleFor(now time.Time) time.Duration { return now.Sub(time.Unix(0, c.idleSince.Load())) }
+func (c *conn) idleFor(now time.Time) time.Duration { return now.Sub(timeOf(c.idleSince.Load())) }
 
 // SetReadDeadline sets a deadline of net/http, or, when an HTTP/1 connection becomes idle, its own idle timeout: net/http
 // has only one for all connections.
@@ -238,7 +238,7 @@ func (c *conn) pause(d time.Duration, f *frames) {
 func (c *conn) SetWriteDeadline(t time.Time) error {
 	by, check := int64(0), c.writeCheck.Load()
 	if !t.IsZero() {
-		by = t.UnixNano()
+		by = instant(t)
 	}
 	c.writeBy.Store(by)
 	if !c.fragile && check != 0 && (by == 0 || check <= by) {
@@ -256,7 +256,7 @@ func (c *conn) setWriteCheck(by time.Time) error {
 	if look := time.Now().Add(writeCheckInterval); !c.fragile && look.Before(by) {
 		by = look
 	}
-	c.writeCheck.Store(by.UnixNano())
+	c.writeCheck.Store(instant(by))
 	return c.Conn.SetWriteDeadline(by)
 }
 
@@ -298,9 +298,9 @@ func (c *conn) mayContinue(n int) bool {
 	if set == 0 {
 		return c.writeCheck.Load() == 0 || c.setWriteCheck(time.Time{}) == nil
 	}
-	now, by := time.Now(), time.Unix(0, set)
+	now, by := time.Now(), timeOf(set)
 	if n > 0 {
-		if later := now.Add(c.writeTimeout); later.After(by) && c.writeBy.CompareAndSwap(set, later.UnixNano()) {
+		if later := now.Add(c.writeTimeout); later.After(by) && c.writeBy.CompareAndSwap(set, instant(later)) {
 			by = later
 		}
 	}

@@ -243,7 +243,7 @@ func (a *answers) watch(b []byte) (n int) {
 type frames struct {
 	allowance allowance
 
-	// began is when the incomplete frame or header block began, in nanoseconds since 1970, with the lowest bit set for
+	// began is when the incomplete frame or header block began, an instant, with the lowest bit set for
 	// headers; 0 between two frames.
 	began atomic.Int64
 
@@ -288,7 +288,7 @@ func (f *frames) mark() {
 	case f.between():
 		began, f.headers = 0, false
 	case began == 0:
-		began = time.Now().UnixNano()
+		began = instant(time.Now())
 	}
 	if began &^= 1; f.headers {
 		began |= 1
@@ -305,7 +305,7 @@ func (f *frames) stalled(now time.Time, bodyTimeout time.Duration) bool {
 	if began&1 != 0 {
 		bodyTimeout = headerTimeout
 	}
-	return began != 0 && now.Sub(time.Unix(0, began)) > bodyTimeout
+	return began != 0 && now.Sub(timeOf(began)) > bodyTimeout
 }
 
 const (

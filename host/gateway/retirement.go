@@ -10,15 +10,15 @@ const retireGrace = 30 * time.Second
 
 // retirement ends a connection after its peer has lost trust.
 type retirement struct {
-	since atomic.Int64 // in nanoseconds since 1970; 0: it has not begun
+	since atomic.Int64 // an instant; 0: it has not begun
 }
 
 func (r *retirement) begun() bool { return r.since.Load() != 0 }
 
 // advance begins or continues the retirement: it ends the connection, and closes it after retireGrace.
 func (r *retirement) advance(c *conn, now time.Time) {
-	first := r.since.CompareAndSwap(0, now.UnixNano())
-	if !first && now.Sub(time.Unix(0, r.since.Load())) > retireGrace {
+	first := r.since.CompareAndSwap(0, instant(now))
+	if !first && now.Sub(timeOf(r.since.Load())) > retireGrace {
 		_ = c.Conn.Close()
 		return
 	}

@@ -204,7 +204,7 @@ func (s *Server) state(rwc net.Conn, state http.ConnState) {
 	}
 	idle := state == http.StateIdle || state == http.StateNew && c.resumed
 	if idle {
-		c.idleSince.Store(time.Now().UnixNano())
+		c.idleSince.Store(instant(time.Now()))
 		c.becameIdle.Store(true)
 	}
 	c.idle.Store(idle)

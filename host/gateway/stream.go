@@ -102,7 +102,7 @@ func (s *stream) readOn(buf []byte, limit int) (_ []byte, err error) {
 		var n int
 		if n, err = s.r.Body.Read(buf[len(buf):cap(buf)]); n > 0 {
 			buf = buf[:len(buf)+n]
-			t.at.Store(time.Now().UnixNano())
+			t.at.Store(instant(time.Now()))
 		}
 	}
 	return buf, err

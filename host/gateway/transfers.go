@@ -17,7 +17,7 @@ type transfer struct {
 	conn    *conn
 	w       http.ResponseWriter
 	answer  bool
-	at      atomic.Int64 // when a body made progress last, in nanoseconds since 1970
+	at      atomic.Int64 // when a body made progress last, an instant
 	stalled bool         // it was ended; guarded by the mutex of transfers until leave
 }
 
@@ -32,6 +32,14 @@ func (t *transfer) end() {
 	}
 }
 
+// origin is the moment from which instants count. Unlike those since 1970 they do not jump when the clock of the machine is set.
+var origin = time.Now()
+
+// instant returns a time as an integer, which is atomic; timeOf returns the time.
+func instant(t time.Time) int64 { return int64(t.Sub(origin)) }
+
+func timeOf(instant int64) time.Time { return origin.Add(time.Duration(instant)) }
+
 // transfers holds the reads and writes of a Server that wait for their peers, and ends those whose peers are silent.
 type transfers struct {
 	mu   sync.Mutex
@@ -39,7 +47,7 @@ type transfers struct {
 }
 
 func (s *transfers) begin(t *transfer) {
-	t.at.Store(time.Now().UnixNano())
+	t.at.Store(instant(time.Now()))
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	if s.open == nil {
@@ -66,7 +74,7 @@ func (s *transfers) sweep(now time.Time, b *wire.Budget, silent map[*conn]bool) 
 	for t := range s.open {
 		switch {
 		case t.stalled:
-		case t.answer && silent[t.conn], !t.answer && short && now.Sub(time.Unix(0, t.at.Load())) >= stallAfter:
+		case t.answer && silent[t.conn], !t.answer && short && now.Sub(timeOf(t.at.Load())) >= stallAfter:
 			t.end()
 		}
 	}
