@@ -32,7 +32,7 @@ var handlers = []struct{ method, title string }{
 var rules = []struct{ name, text string }{
 	{"none", ""},
 	{"max 8", "concurrency: {max: 8}"},
-	{"max 8, queue 8", "concurrency: {max: 8, queue: 8, queueTimeout: 20ms}"},
+	{"max 2", "concurrency: {max: 2}"},
 	{"adaptive", "concurrency: {adaptive: {min: 2, max: 1000}}"},
 	{"shed", "shed: {cpuAbove: 85%}"},
 }
