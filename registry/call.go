@@ -156,7 +156,7 @@ func ReplyOf(ctx context.Context) *Pairs {
 }
 
 // interrupted is like caught, for methods: it also calls Goexit of the Call in ctx.
-func interrupted(ctx context.Context, recovered any) error {
+func interrupted(ctx context.Context, recovered any) *PanicError {
 	e := caught(recovered)
 	if recovered == nil {
 		if c := CallFrom(ctx); c != nil && c.Goexit != nil {

@@ -13,7 +13,7 @@ import (
 	"strings"
 )
 
-// Entry is a registered handler. It is immutable after registration.
+// Entry is a registered handler or interceptor. It is immutable after registration.
 type Entry struct {
 	Name     string
 	Options  reflect.Type // the struct of the options; nil if there are none
@@ -31,23 +31,53 @@ type Entry struct {
 	checks    []namedCheck
 	reuse     []string // methods whose arguments and replies are used again
 	reuseAll  bool
+
+	around      bool // registered by Around
+	beforeRules bool
 }
 
 // setOptions keeps a deep copy of what defaults points to.
 func (e *Entry) setOptions(defaults reflect.Value) {
 	t := defaults.Type().Elem()
 	if t.Kind() != reflect.Struct {
-		panic(fmt.Sprintf("registry: handler %q: options are %v, want a struct", e.Name, t))
+		panic(fmt.Sprintf("registry: %s %q: options are %v, want a struct", e.kind(), e.Name, t))
 	}
 	if t.NumField() == 0 {
 		return
 	}
 	if err := checkFields(t, nil); err != nil {
-		panic(fmt.Sprintf("registry: handler %q: options: %v", e.Name, err))
+		panic(fmt.Sprintf("registry: %s %q: options: %v", e.kind(), e.Name, err))
 	}
 	e.Options = t
 	e.defaults = clone(defaults)
 	e.Defaults = clone(defaults).Elem().Interface()
+}
+
+// IsInterceptor reports whether the entry was registered by Around.
+func (e *Entry) IsInterceptor() bool { return e.around }
+
+// BeforeRules reports whether the interceptor runs before the rules.
+func (e *Entry) BeforeRules() bool { return e.beforeRules }
+
+// kind returns the word for the entry in messages.
+func (e *Entry) kind() string {
+	if e.around {
+		return "interceptor"
+	}
+	return "handler"
+}
+
+// acceptKind returns an error if an opened instance is not of the kind that was registered.
+func (e *Entry) acceptKind(s *Service) error {
+	switch {
+	case e.around && s.intercept == nil:
+		return errors.New("is an interceptor: return registry.Intercept(fn)")
+	case e.around && len(s.methods) > 0:
+		return errors.New("is an interceptor: it cannot have methods")
+	case !e.around && s.intercept != nil:
+		return errors.New("is a handler: register interceptors with registry.Around")
+	}
+	return nil
 }
 
 // Check runs the checks of the handler on a service, with options as DecodeOptions returns them, and yields each finding with the
@@ -128,6 +158,12 @@ func (e *Entry) accept(s *Service, env *entryEnv) error {
 	}
 	if s.err != nil {
 		return s.err
+	}
+	if err := e.acceptKind(s); err != nil {
+		return err
+	}
+	if e.around {
+		s.name = e.Name
 	}
 	if err := env.undeclared(); err != nil {
 		return err

@@ -11,11 +11,12 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// PanicError reports that a handler's code panicked or called runtime.Goexit.
+// PanicError reports that the code of a handler or an interceptor panicked or called runtime.Goexit.
 type PanicError struct {
-	Value any    // what was passed to panic; nil for runtime.Goexit
-	Place string // file:line of the code that panicked, such as orders.go:12; empty if it is not known
-	Stack []byte // of the goroutine that panicked
+	Value       any    // what was passed to panic; nil for runtime.Goexit
+	Place       string // file:line of the code that panicked, such as orders.go:12; empty if it is not known
+	Stack       []byte // of the goroutine that panicked
+	Interceptor string // name of the interceptor that panicked; empty for a handler
 }
 
 // Error returns the value, as code.PanicText has it, without the place and the stack.

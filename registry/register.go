@@ -70,8 +70,14 @@ func register(e *Entry, opts []Option) {
 	for _, o := range opts {
 		o(&r)
 	}
+	if e.around && (e.Uses != nil || e.Methods != nil || r.examples != nil || e.reuse != nil || e.reuseAll) {
+		panic(fmt.Sprintf("registry: interceptor %q: Uses, Methods, UnaryMethod, Example and Reuse are for handlers", e.Name))
+	}
+	if !e.around && e.beforeRules {
+		panic(fmt.Sprintf("registry: handler %q: BeforeRules is for interceptors", e.Name))
+	}
 	if !handlerName.MatchString(e.Name) {
-		panic(fmt.Sprintf("registry: handler %q, registered by %s: want 1 to 64 characters of A-Z a-z 0-9 . _ -", e.Name, e.place))
+		panic(fmt.Sprintf("registry: %s %q, registered by %s: want 1 to 64 characters of A-Z a-z 0-9 . _ -", e.kind(), e.Name, e.place))
 	}
 	if err := sortMethods(e.Methods); err != nil {
 		panic(fmt.Sprintf("registry: handler %q: %v", e.Name, err))
@@ -82,7 +88,7 @@ func register(e *Entry, opts []Option) {
 	r.registry.add(e)
 }
 
-// Option configures a registration by Register or Plain.
+// Option configures a registration by Register, Plain or Around.
 type Option func(*registration)
 
 type registration struct {

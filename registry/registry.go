@@ -21,11 +21,12 @@ import (
 // Registry is a set of handlers by name. It is safe for concurrent use.
 type Registry struct {
 	mu      sync.RWMutex
-	entries map[string]*Entry
+	entries map[string]*Entry // handlers
+	around  map[string]*Entry // interceptors
 }
 
 // New returns an empty registry, for tests and for programs with several sets of handlers; see In.
-func New() *Registry { return &Registry{entries: map[string]*Entry{}} }
+func New() *Registry { return &Registry{entries: map[string]*Entry{}, around: map[string]*Entry{}} }
 
 var compiledIn = New()
 
@@ -44,15 +45,38 @@ func (r *Registry) Lookup(name string) (*Entry, bool) {
 func (r *Registry) Entries() []*Entry {
 	r.mu.RLock()
 	defer r.mu.RUnlock()
-	return slices.SortedFunc(maps.Values(r.entries), func(a, b *Entry) int { return strings.Compare(a.Name, b.Name) })
+	return byName(r.entries)
+}
+
+// Interceptor returns the interceptor with a name.
+func (r *Registry) Interceptor(name string) (*Entry, bool) {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	e, ok := r.around[name]
+	return e, ok
+}
+
+// Interceptors returns all interceptors, by name.
+func (r *Registry) Interceptors() []*Entry {
+	r.mu.RLock()
+	defer r.mu.RUnlock()
+	return byName(r.around)
+}
+
+func byName(entries map[string]*Entry) []*Entry {
+	return slices.SortedFunc(maps.Values(entries), func(a, b *Entry) int { return strings.Compare(a.Name, b.Name) })
 }
 
 // add panics if the name is taken: two packages of the program claim it.
 func (r *Registry) add(e *Entry) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
-	if old, taken := r.entries[e.Name]; taken {
-		panic(fmt.Sprintf("registry: handler %q is registered twice: by %s and by %s", e.Name, old.place, e.place))
+	entries := r.entries
+	if e.around {
+		entries = r.around
 	}
-	r.entries[e.Name] = e
+	if old, taken := entries[e.Name]; taken {
+		panic(fmt.Sprintf("registry: %s %q is registered twice: by %s and by %s", e.kind(), e.Name, old.place, e.place))
+	}
+	entries[e.Name] = e
 }

@@ -15,6 +15,9 @@ type Service struct {
 	skipped []Skipped
 	err     error // the first mistake made while building it, returned by Open
 
+	intercept func(context.Context, *Invocation, Next) error // nil for a handler
+	name      string                                         // of the interceptor
+
 	closers   []func() error
 	probes    []func(context.Context) error
 	onOptions any // func(context.Context, O) error, checked by Open
@@ -188,4 +191,31 @@ func (s *Service) Reconfigure(ctx context.Context, decode func(into any) error) 
 		return false, nil
 	}
 	return true, s.configure(ctx, decode)
+}
+
+// Intercept runs the interceptor around next. A panic is returned as a *PanicError. When Intercept returns, next is not running
+// and cannot be called any more.
+func (s *Service) Intercept(ctx context.Context, call *Invocation, next Next) (err error) {
+	var mu sync.Mutex // held while next runs
+	ended, returned := false, false
+	defer func() {
+		if !returned {
+			p := interrupted(ctx, recover())
+			p.Interceptor = s.name
+			err = p
+		}
+		mu.Lock()
+		ended = true
+		mu.Unlock()
+	}()
+	err = s.intercept(ctx, call, func(ctx context.Context) error {
+		mu.Lock()
+		defer mu.Unlock()
+		if ended {
+			return errNextTooLate
+		}
+		return next(ctx)
+	})
+	returned = true
+	return err
 }
