@@ -199,6 +199,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 		return
 	}
 	switch t := v.Type(); {
+	case t == aroundType && n.Kind == yaml.ScalarNode:
+		d.value(spelledOut(n), v, f, path)
 	case t == rawOptionsType:
 		d.options(n, v, path)
 	case t == patternsType || t == keyType:
@@ -216,9 +218,8 @@ func (d *decoder) value(n *yaml.Node, v reflect.Value, f *field, path string) {
 			d.dictionary(n, v, f, path)
 		}
 	case oneOrList[t] && n.Kind == yaml.MappingNode:
-		one := reflect.MakeSlice(t, 1, 1)
-		d.mapping(n, one.Index(0), path)
-		v.Set(one)
+		v.Set(reflect.MakeSlice(t, 1, 1))
+		d.mapping(n, v.Index(0), path)
 	case t.Kind() == reflect.Slice:
 		if d.kind(n, yaml.SequenceNode, path, t, f) {
 			d.list(n, v, f, path)
@@ -264,8 +265,6 @@ func (d *decoder) isPlain(n *yaml.Node, t reflect.Type, path string) bool {
 	}
 	return false
 }
-
-var coreTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!seq", "!!map"}
 
 func (d *decoder) kind(n *yaml.Node, want yaml.Kind, path string, t reflect.Type, f *field) bool {
 	if n.Kind == want {

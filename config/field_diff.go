@@ -60,6 +60,10 @@ func (d *fieldDiffer) structs(path string, old, next reflect.Value, how tags) {
 func (d *fieldDiffer) values(path string, old, next reflect.Value, how tags) {
 	t := next.Type()
 	switch {
+	case t == aroundList:
+		a, _ := old.Interface().([]Around)
+		b, _ := next.Interface().([]Around)
+		d.around(path, a, b, how)
 	case t == rawOptionsType:
 		d.options(path, optionsOf(old), optionsOf(next), how)
 	case t.Kind() == reflect.Pointer && isScalar(t.Elem()):
@@ -150,6 +154,25 @@ func (d *fieldDiffer) options(path string, old, next RawOptions, how tags) {
 			continue
 		}
 		d.changed(join(path, key.String()), harmless(key.String(), x), harmless(key.String(), y), how.class, how.unordered())
+	}
+}
+
+// around compares two lists of interceptors: which there are in which order, and the options of those that stay.
+func (d *fieldDiffer) around(path string, old, next []Around, how tags) {
+	names := func(list []Around) reflect.Value {
+		all := make([]string, len(list))
+		for i := range list {
+			all[i] = list[i].Name
+		}
+		return reflect.ValueOf(all)
+	}
+	d.whole(path, names(old), names(next), how)
+	for i := range next {
+		for j := range old {
+			if old[j].Name == next[i].Name {
+				d.options(fmt.Sprintf("%s[%d].options", path, i), old[j].Options, next[i].Options, how)
+			}
+		}
 	}
 }
 

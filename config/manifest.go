@@ -15,6 +15,7 @@ type Manifest struct {
 	Listeners []Listener `yaml:"listeners" reload:"rolling" doc:"Addresses for calls. Default: one listener, main, on 127.0.0.1:8972 for rpcx and http."`
 	Auth      Auth       `yaml:"auth" reload:"live" doc:"How callers are identified; rules match on it. Without it every caller is anonymous."`
 	Services  []Service  `yaml:"services" reload:"rolling" doc:"Services of this host."`
+	Around    []Around   `yaml:"around" reload:"live" doc:"Interceptors that run around the calls of all services, in this order, before those of the service: names, or {name, options}."`
 	Upstreams []Upstream `yaml:"upstreams" reload:"live" doc:"Services that the handlers call."`
 	Discovery *Discovery `yaml:"discovery" reload:"live" doc:"How services are published and found."`
 	Gateway   Gateway    `yaml:"gateway" reload:"live" doc:"How HTTP callers reach methods, besides the built-in POST /{service}/{method}."`
@@ -249,6 +250,23 @@ func (m *Manifest) IsPublished(s *Service) bool {
 	return m.Registers() && (s.Publish == nil || *s.Publish)
 }
 
+// AroundPlaces yields the lists of interceptors of the manifest: that for all services, and those of services and upstreams.
+func (m *Manifest) AroundPlaces(yield func(path string, list []Around) bool) {
+	if !yield("around", m.Around) {
+		return
+	}
+	for i := range m.Services {
+		if !yield(fmt.Sprintf("services[%d].around", i), m.Services[i].Around) {
+			return
+		}
+	}
+	for i := range m.Upstreams {
+		if !yield(fmt.Sprintf("upstreams[%d].around", i), m.Upstreams[i].Around) {
+			return
+		}
+	}
+}
+
 // usedUpstreams returns the upstreams that services use. It returns false if a service uses an unknown one, which
 // may be a misspelling of any.
 func (m *Manifest) usedUpstreams() (used map[string]bool, known bool) {
@@ -284,6 +302,7 @@ type Service struct {
 	Uses      map[string]string `yaml:"uses" reload:"live" doc:"Upstream for each client that the handler uses."`
 	Publish   *bool             `yaml:"publish" reload:"live" doc:"Publish it, and its aliases, to discovery. Default: true when a discovery has register."`
 	Metadata  map[string]string `yaml:"metadata" reload:"live" effect:"neutral" doc:"Published to discovery with the service: weight, group and anything else its callers read."`
+	Around    []Around          `yaml:"around" reload:"live" doc:"Interceptors that run around the calls of the service, in this order, after those for all services: names, or {name, options}."`
 	AccessLog bool              `yaml:"accessLog" default:"false" reload:"live" effect:"neutral" doc:"Log each call."`
 }
 

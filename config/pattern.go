@@ -12,22 +12,23 @@ import (
 
 // patterns are the checks that the pattern tag names. Each returns the text in its normal form, or what is wrong.
 var patterns = map[string]func(text string) (normal, message, suggestion string){
-	"name":     matching(`^[A-Za-z0-9._-]{1,64}$`, "must be 1 to 64 letters, digits, dots, dashes and underscores"),
-	"handler":  matching(`^[A-Za-z0-9._/-]{1,128}$`, "must be the name of a handler, such as samples.arith"),
-	"hostname": matching(`^[A-Za-z0-9._-]{1,253}$`, "must be 1 to 253 letters, digits, dots, dashes and underscores"),
-	"service":  matching(`^[^\s/*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without whitespace, / and *"),
-	"method":   matching(`^[^\s/*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without whitespace, / and *"),
-	"caller":   matching(`^[^\s*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without whitespace and *"),
-	"path":     matching(`^/[^\s{}]*$`, "must begin with / and have no whitespace"),
-	"key":      limitKey,
-	"hashOn":   matching(`^(metadata|argument)\.[^\s]{1,128}$`, "must be metadata.NAME or argument.FIELD"),
-	"glob":     glob,
-	"cidr":     cidr,
-	"ip":       ip,
-	"proxy":    proxy,
-	"sha256":   sha256Hex,
-	"code":     codeName,
-	"any":      func(text string) (string, string, string) { return text, "", "" }, // any scalar, as written
+	"name":        matching(`^[A-Za-z0-9._-]{1,64}$`, "must be 1 to 64 letters, digits, dots, dashes and underscores"),
+	"interceptor": matching(`^[A-Za-z0-9._-]{1,64}$`, "must be the name of an interceptor, such as acme.audit"),
+	"handler":     matching(`^[A-Za-z0-9._/-]{1,128}$`, "must be the name of a handler, such as samples.arith"),
+	"hostname":    matching(`^[A-Za-z0-9._-]{1,253}$`, "must be 1 to 253 letters, digits, dots, dashes and underscores"),
+	"service":     matching(`^[^\s/*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without whitespace, / and *"),
+	"method":      matching(`^[^\s/*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without whitespace, / and *"),
+	"caller":      matching(`^[^\s*\x00-\x1f]{1,255}$`, "must be 1 to 255 characters without whitespace and *"),
+	"path":        matching(`^/[^\s{}]*$`, "must begin with / and have no whitespace"),
+	"key":         limitKey,
+	"hashOn":      matching(`^(metadata|argument)\.[^\s]{1,128}$`, "must be metadata.NAME or argument.FIELD"),
+	"glob":        glob,
+	"cidr":        cidr,
+	"ip":          ip,
+	"proxy":       proxy,
+	"sha256":      sha256Hex,
+	"code":        codeName,
+	"any":         func(text string) (string, string, string) { return text, "", "" }, // any scalar, as written
 
 	"callerGlob": callerGlob,
 }

@@ -151,3 +151,6 @@ func parseMemoryLimit(tag, text string) (value int64, message, suggestion string
 	}
 	return value, message, suggestion
 }
+
+// coreTags are the tags of YAML that a file may use.
+var coreTags = []string{"!!str", "!!int", "!!float", "!!bool", "!!timestamp", "!!seq", "!!map"}

@@ -19,6 +19,7 @@ type serviceChecker struct{ *report }
 func (c serviceChecker) check() {
 	c.auth()
 	c.services()
+	c.around()
 }
 
 func (c serviceChecker) auth() {
@@ -122,6 +123,29 @@ func (c serviceChecker) services() {
 			c.manifest(lint.Empty, path+".methods.expose", "is empty, which exposes nothing: leave the key out to expose all methods")
 		}
 	}
+}
+
+// around checks that no interceptor runs twice around a call.
+func (c serviceChecker) around() {
+	c.m.AroundPlaces(func(path string, list []Around) bool {
+		for i := range list {
+			at := fmt.Sprintf("%s[%d]", path, i)
+			for j := range i {
+				if list[j].Name == list[i].Name {
+					c.manifest(lint.NameTaken, at, "%s is listed twice", clip(list[i].Name))
+				}
+			}
+			if isOfService := len(path) > 0 && path[0] == 's'; !isOfService {
+				continue
+			}
+			for j := range c.m.Around {
+				if c.m.Around[j].Name == list[i].Name {
+					c.manifest(lint.NameTaken, at, "%s runs around all services already: around[%d] lists it", clip(list[i].Name), j)
+				}
+			}
+		}
+		return true
+	})
 }
 
 // Bounds of published metadata, which every caller reads.

@@ -65,6 +65,7 @@ var blockKeys = map[reflect.Type]struct{ number, word string }{
 	reflect.TypeFor[Exceptions]():     {word: "caller"},
 	reflect.TypeFor[Exception]():      {word: "caller"},
 	reflect.TypeFor[Compression]():    {word: "type"},
+	aroundType:                        {word: "name"},
 }
 
 // blockOf returns the scalar n as the block that was probably meant, or "".

@@ -13,6 +13,7 @@ type Upstream struct {
 	Compression  *Compression `yaml:"compression" doc:"Compression of the payloads. Default: none."`
 	Compat       string       `yaml:"compat" enum:",easymicro2019" doc:"easymicro2019: lower-case names on the wire."`
 	TLS          *ClientTLS   `yaml:"tls" doc:"TLS to the endpoints."`
+	Around       []Around     `yaml:"around" doc:"Interceptors that run around the calls of handlers to the upstream, in this order: names, or {name, options}."`
 }
 
 // Resolve configures where endpoints are found. One of its fields is set.

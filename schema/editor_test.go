@@ -21,6 +21,7 @@ type node struct {
 	AdditionalProperties json.RawMessage  `json:"additionalProperties"`
 	Items                *node            `json:"items"`
 	AnyOf                []*node          `json:"anyOf"`
+	Type                 any              `json:"type"`
 	AllOf                []*node          `json:"allOf"`
 	Then                 *node            `json:"then"`
 	Enum                 []any            `json:"enum"`
@@ -110,7 +111,9 @@ func TestTheSchemaHasExactlyTheFieldsThatAreSupported(t *testing.T) {
 		}
 		for _, a := range n.AnyOf {
 			isOff := func(o *node) bool { return slices.Equal(o.Enum, []any{"off"}) }
-			if a.Items != nil || slices.ContainsFunc(n.AnyOf, isOff) { // a list beside one mapping, or a mapping beside off
+			isName := func(o *node) bool { return o.Type == "string" && a.Properties != nil }
+			// A list beside one mapping, or a mapping beside off or the name alone.
+			if a.Items != nil || slices.ContainsFunc(n.AnyOf, isOff) || slices.ContainsFunc(n.AnyOf, isName) {
 				visit(path, a)
 			}
 		}

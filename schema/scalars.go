@@ -21,20 +21,21 @@ const variable = `\$\{[A-Za-z_][A-Za-z0-9_]*(:-[^}]*)?\}`
 
 // patterns are regular expressions that approximate the `pattern` tags of config.
 var patterns = map[string]string{
-	"name":       `^[A-Za-z0-9._-]{1,64}$`,
-	"handler":    `^[A-Za-z0-9._/-]{1,128}$`,
-	"hostname":   `^[A-Za-z0-9._-]{1,253}$`,
-	"service":    `^[^\s/*]{1,255}$`,
-	"method":     `^[^\s/*]{1,255}$`,
-	"caller":     `^[^\s*]{1,255}$`,
-	"path":       `^/[^\s{}]*$`,
-	"hashOn":     `^(metadata|argument)\.\S{1,128}$`,
-	"key":        `^(caller|method|peer(/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?|metadata\.\S{1,128})$`,
-	"glob":       `^[^\s/|()!,?{\[^]([^\s/|(),?{\[]{0,253}[^\s/|(),?{\[$])?$`,
-	"callerGlob": `^\S{1,255}$`,
-	"cidr":       `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`,
-	"ip":         `^[0-9A-Fa-f.:]+$`,
-	"proxy":      `^(unix|[0-9A-Fa-f.:]+(/[0-9]{1,3})?)$`,
+	"name":        `^[A-Za-z0-9._-]{1,64}$`,
+	"interceptor": `^[A-Za-z0-9._-]{1,64}$`,
+	"handler":     `^[A-Za-z0-9._/-]{1,128}$`,
+	"hostname":    `^[A-Za-z0-9._-]{1,253}$`,
+	"service":     `^[^\s/*]{1,255}$`,
+	"method":      `^[^\s/*]{1,255}$`,
+	"caller":      `^[^\s*]{1,255}$`,
+	"path":        `^/[^\s{}]*$`,
+	"hashOn":      `^(metadata|argument)\.\S{1,128}$`,
+	"key":         `^(caller|method|peer(/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?|metadata\.\S{1,128})$`,
+	"glob":        `^[^\s/|()!,?{\[^]([^\s/|(),?{\[]{0,253}[^\s/|(),?{\[$])?$`,
+	"callerGlob":  `^\S{1,255}$`,
+	"cidr":        `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`,
+	"ip":          `^[0-9A-Fa-f.:]+$`,
+	"proxy":       `^(unix|[0-9A-Fa-f.:]+(/[0-9]{1,3})?)$`,
 }
 
 // definitions are the scalars with their own syntax.

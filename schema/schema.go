@@ -44,14 +44,15 @@ func PolicyTest(reg *registry.Registry, services ...string) ([]byte, error) {
 
 // builder builds the schema of one document.
 type builder struct {
-	handlers []*registry.Entry
-	services []string
-	used     jsonschema.Definitions // the definitions that the document refers to
+	handlers     []*registry.Entry
+	interceptors []*registry.Entry
+	services     []string
+	used         jsonschema.Definitions // the definitions that the document refers to
 }
 
 // document returns the schema of a file with the content of t, under the names in head.
 func document(reg *registry.Registry, services []string, t reflect.Type, head *jsonschema.Schema) ([]byte, error) {
-	b := &builder{handlers: reg.Entries(), services: services}
+	b := &builder{handlers: reg.Entries(), interceptors: reg.Interceptors(), services: services}
 	s := b.object(t)
 	s.Version, s.ID, s.Title, s.Description = jsonschema.Version, head.ID, head.Title, head.Description
 	s.PatternProperties = map[string]*jsonschema.Schema{"^x-": jsonschema.TrueSchema} // for anchors
@@ -121,6 +122,8 @@ func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schem
 		return s
 	case reflect.TypeFor[config.RawOptions]():
 		return &jsonschema.Schema{Type: "object"}
+	case reflect.TypeFor[config.Around]():
+		return b.around(t)
 	case reflect.TypeFor[config.Patterns](), reflect.TypeFor[config.Key]():
 		return orList(word(tag))
 	case reflect.TypeFor[config.Exceptions](), reflect.TypeFor[config.TestSteps](), reflect.TypeFor[config.TestScripts]():
@@ -240,16 +243,7 @@ func (b *builder) byHandler(s *jsonschema.Schema) {
 
 // service describes what depends on the handler of a service.
 func (b *builder) service(e *registry.Entry) *jsonschema.Schema {
-	options := &jsonschema.Schema{
-		Type: "object", MaxProperties: size(0),
-		Description: e.Name + " takes no options.",
-	}
-	if e.Options != nil {
-		options = b.object(e.Options)
-		options.Description = "Options of " + e.Name + "."
-		setDefaults(options, reflect.ValueOf(e.Defaults))
-	}
-	s := having("options", options)
+	s := having("options", b.options(e))
 	if len(e.Methods) > 0 {
 		var methods []string
 		for _, m := range e.Methods {
@@ -258,6 +252,36 @@ func (b *builder) service(e *registry.Entry) *jsonschema.Schema {
 		s.Properties.Set("methods", having("expose", &jsonschema.Schema{Items: oneOf(methods...)}))
 	}
 	return s
+}
+
+// options describes the options of a handler or an interceptor.
+func (b *builder) options(e *registry.Entry) *jsonschema.Schema {
+	if e.Options == nil {
+		return &jsonschema.Schema{Type: "object", MaxProperties: size(0), Description: e.Name + " takes no options."}
+	}
+	options := b.object(e.Options)
+	options.Description = "Options of " + e.Name + "."
+	setDefaults(options, reflect.ValueOf(e.Defaults))
+	return options
+}
+
+// around describes an interceptor: its name, one of those compiled in, alone or with its options.
+func (b *builder) around(t reflect.Type) *jsonschema.Schema {
+	s := b.object(t)
+	name, _ := s.Properties.Get("name")
+	if len(b.interceptors) > 0 {
+		var names []string
+		for _, e := range b.interceptors {
+			names = append(names, e.Name)
+			when := having("name", &jsonschema.Schema{Const: e.Name})
+			when.Required = []string{"name"}
+			s.AllOf = append(s.AllOf, &jsonschema.Schema{If: when, Then: having("options", b.options(e))})
+		}
+		name.Type, name.Pattern, name.AnyOf = "", "", oneOf(names...).AnyOf
+	}
+	alone := *name
+	alone.Description = ""
+	return &jsonschema.Schema{AnyOf: []*jsonschema.Schema{&alone, s}}
 }
 
 // setDefaults adds the registered defaults of a handler, but for zero values.
