@@ -250,21 +250,16 @@ func (m *Manifest) IsPublished(s *Service) bool {
 	return m.Registers() && (s.Publish == nil || *s.Publish)
 }
 
-// AroundPlaces yields the lists of interceptors of the manifest: that for all services, and those of services and upstreams.
-func (m *Manifest) AroundPlaces(yield func(path string, list []Around) bool) {
-	if !yield("around", m.Around) {
-		return
-	}
+// AroundPlaces returns the lists of interceptors: that for all services, and those of services and upstreams.
+func (m *Manifest) AroundPlaces() []AroundPlace {
+	list := []AroundPlace{{Path: "around", List: m.Around}}
 	for i := range m.Services {
-		if !yield(fmt.Sprintf("services[%d].around", i), m.Services[i].Around) {
-			return
-		}
+		list = append(list, AroundPlace{fmt.Sprintf("services[%d].around", i), m.Services[i].Name, "", m.Services[i].Around})
 	}
 	for i := range m.Upstreams {
-		if !yield(fmt.Sprintf("upstreams[%d].around", i), m.Upstreams[i].Around) {
-			return
-		}
+		list = append(list, AroundPlace{fmt.Sprintf("upstreams[%d].around", i), "", m.Upstreams[i].Name, m.Upstreams[i].Around})
 	}
+	return list
 }
 
 // usedUpstreams returns the upstreams that services use. It returns false if a service uses an unknown one, which

@@ -127,25 +127,18 @@ func (c serviceChecker) services() {
 
 // around checks that no interceptor runs twice around a call.
 func (c serviceChecker) around() {
-	c.m.AroundPlaces(func(path string, list []Around) bool {
-		for i := range list {
-			at := fmt.Sprintf("%s[%d]", path, i)
-			for j := range i {
-				if list[j].Name == list[i].Name {
-					c.manifest(lint.NameTaken, at, "%s is listed twice", clip(list[i].Name))
-				}
+	for _, p := range c.m.AroundPlaces() {
+		for i := range p.List {
+			at, name := fmt.Sprintf("%s[%d]", p.Path, i), p.List[i].Name
+			isSame := func(a Around) bool { return a.Name == name }
+			if slices.ContainsFunc(p.List[:i], isSame) {
+				c.manifest(lint.NameTaken, at, "%s is listed twice", clip(name))
 			}
-			if isOfService := len(path) > 0 && path[0] == 's'; !isOfService {
-				continue
-			}
-			for j := range c.m.Around {
-				if c.m.Around[j].Name == list[i].Name {
-					c.manifest(lint.NameTaken, at, "%s runs around all services already: around[%d] lists it", clip(list[i].Name), j)
-				}
+			if j := slices.IndexFunc(c.m.Around, isSame); p.Service != "" && j >= 0 {
+				c.manifest(lint.NameTaken, at, "%s runs around all services already: around[%d] lists it", clip(name), j)
 			}
 		}
-		return true
-	})
+	}
 }
 
 // Bounds of published metadata, which every caller reads.

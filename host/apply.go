@@ -313,6 +313,11 @@ func (a *applier) methodsGone() {
 	})
 }
 
+// interceptorsGone drops the metrics of removed interceptors.
+func (a *applier) interceptorsGone() {
+	a.locked(func(g *generation) { a.metrics.RetainInterceptors(g.interceptors.has) })
+}
+
 // stop ends all attempts. The one in progress is aborted.
 func (a *applier) stop() {
 	a.draining.Store(true)

@@ -50,7 +50,10 @@ func (c *calls) enter(req *wire.Frame) (*generation, *route.Method, *code.Error)
 			return nil, nil, c.unknown(g, req.Service, req.Method)
 		}
 		if m.Calls.Acquire() {
-			return g, m, nil
+			if m.Around.Acquire() {
+				return g, m, nil
+			}
+			m.Calls.Release()
 		}
 		if c.current.Load() == g {
 			return nil, nil, code.Refuse(code.Unavailable, code.ReasonDraining, "the host is shutting down", "", c.name, 0)

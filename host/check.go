@@ -47,6 +47,7 @@ func runChecks(set *config.Set, reg *registry.Registry) *checker {
 	c.problems = append(c.problems, set.WarnCertificates(time.Now())...)
 	c.memory()
 	c.services()
+	c.interceptors()
 	c.gateway()
 	c.problems = append(c.problems, policies.ValidateTies(set.Rules)...)
 	c.problems = append(c.problems, policies.ValidatePointless(set.Rules)...)
@@ -93,59 +94,80 @@ func (c *checker) services() {
 		path := fmt.Sprintf("services[%d]", i)
 		entry, ok := c.registry.Lookup(cfg.Handler)
 		if !ok {
-			c.add(lint.NoSuchHandler, path+".handler", config.Suggest(cfg.Handler, handlerNames(c.registry)),
+			c.add(lint.NoSuchHandler, path+".handler", config.Suggest(cfg.Handler, entryNames(c.registry.Entries())),
 				"handler %q is not compiled in; easymicro handlers lists the available ones", cfg.Handler)
 			c.unknown = true
 			continue
 		}
-		c.options(path, cfg, entry)
+		c.options(path, cfg.Options, entry, configured(cfg, entry))
 		c.methods(path, cfg, entry)
 		c.uses(path, cfg, entry)
 	}
 }
 
-func handlerNames(reg *registry.Registry) []string {
+func entryNames(entries []*registry.Entry) []string {
 	var names []string
-	for _, e := range reg.Entries() {
+	for _, e := range entries {
 		names = append(names, e.Name)
 	}
 	return names
 }
 
-func (c *checker) options(path string, cfg *config.Service, entry *registry.Entry) {
-	if !cfg.Options.IsZero() && entry.Options == nil {
-		c.add(lint.BadOptions, path+".options", "", "handler %s takes no options", cfg.Handler)
+// options checks the options of a handler or an interceptor, and adds what its own checks find.
+func (c *checker) options(path string, options config.RawOptions, entry *registry.Entry, s registry.Configured) {
+	if !options.IsZero() && entry.Options == nil {
+		c.add(lint.BadOptions, path+".options", "", "%s %s takes no options", entry.Kind(), entry.Name)
 		return
 	}
-	o, err := entry.DecodeOptions(optionsDecoder(cfg.Options))
+	o, err := entry.DecodeOptions(optionsDecoder(options))
 	c.wrong(lint.BadOptions, path+".options", err)
-	if err == nil {
-		c.ofHandler(path, cfg, entry, o)
+	if err != nil {
+		return
 	}
+	entry.Check(s, o, func(check string, f registry.Finding) {
+		whole, message := path, code.Clip(f.Message, maxFinding)
+		if f.Path != "" {
+			whole += "." + f.Path
+		}
+		at := c.set.Manifest.Position(whole)
+		if option, ok := strings.CutPrefix(f.Path, "options."); ok && !options.IsZero() {
+			at = options.At(option)
+		}
+		c.problems = append(c.problems, at.Problem(whole, message).Coded(lint.Code(entry.Name+"/"+check)))
+	})
 }
 
-// ofHandler adds what the checks of a handler find.
-func (c *checker) ofHandler(path string, cfg *config.Service, entry *registry.Entry, options any) {
+// configured returns what the checks of a handler get.
+func configured(cfg *config.Service, entry *registry.Entry) registry.Configured {
 	s := registry.Configured{Service: cfg.Name, Aliases: slices.Clone(cfg.Aliases), Metadata: maps.Clone(cfg.Metadata), Uses: maps.Clone(cfg.Uses)}
 	for _, m := range entry.Methods {
 		if route.Exposed(cfg, m.Name) {
 			s.Methods = append(s.Methods, m.Name)
 		}
 	}
-	entry.Check(s, options, func(check string, f registry.Finding) {
-		whole, message := path, code.Clip(f.Message, maxFinding)
-		if f.Path != "" {
-			whole += "." + f.Path
-		}
-		at := c.set.Manifest.Position(whole)
-		if option, ok := strings.CutPrefix(f.Path, "options."); ok && !cfg.Options.IsZero() {
-			at = cfg.Options.At(option)
-		}
-		c.problems = append(c.problems, at.Problem(whole, message).Coded(lint.Code(entry.Name+"/"+check)))
-	})
+	return s
 }
 
-// maxFinding bounds the message of a check of a handler.
+// interceptors checks the interceptors that the manifest names.
+func (c *checker) interceptors() {
+	for _, p := range c.set.Manifest.AroundPlaces() {
+		for i := range p.List {
+			path, name := fmt.Sprintf("%s[%d]", p.Path, i), p.List[i].Name
+			if name == "" {
+				continue // reported as missing already
+			}
+			entry, ok := c.registry.Interceptor(name)
+			if ok {
+				c.options(path, p.List[i].Options, entry, registry.Configured{Service: p.Service + p.Upstream})
+				continue
+			}
+			c.add(lint.NoSuchHandler, path+".name", config.Suggest(name, entryNames(c.registry.Interceptors())),
+				"interceptor %q is not compiled in; easymicro handlers lists the available ones", name)
+		}
+	}
+}
+
+// maxFinding bounds the message of a check of a handler or an interceptor.
 const maxFinding = 1000
 
 func (c *checker) methods(path string, cfg *config.Service, entry *registry.Entry) {

@@ -251,6 +251,10 @@ func affectedBy(changes config.Changes, before, next *config.Set) affected {
 			a.services[name] = bySettings
 		case what == "upstream":
 			a.upstreams[name] = bySettings
+		case c.Subject == "" && strings.HasPrefix(c.Path, "around"): // interceptors of all services
+			for i := range next.Manifest.Services {
+				a.services[next.Manifest.Services[i].Name] = bySettings
+			}
 		case strings.HasPrefix(c.Path, "gateway.remote"):
 			a.remote = bySettings
 		case what == "discovery":

@@ -19,7 +19,7 @@ func (s forwarding) run(req, res *wire.Frame) error {
 	if _, ok := out.Metadata.Lookup(wire.MetaAcceptCompression); ok {
 		out.Metadata = forwardedMetadata(req.Metadata)
 	}
-	h := s.hand()
+	h := s.hand(req)
 	ctx, cancel := s.context(req, h)
 	defer cancel()
 	hosts := &s.method.Remote().Successor

@@ -23,11 +23,12 @@ import (
 // A generation is everything that decides about calls: services, rules, identities, HTTP routes. It is immutable, except for
 // its window; a change makes a new one.
 type generation struct {
-	revision int
-	set      *config.Set
-	policies *policies.Snapshot
-	services []*service // in the order of the manifest
-	routes   route.Table
+	revision     int
+	set          *config.Set
+	policies     *policies.Snapshot
+	services     []*service // in the order of the manifest
+	interceptors interceptors
+	routes       route.Table
 
 	out outgoing.Connections
 

@@ -317,6 +317,11 @@ func (h *Host) finish(ctx context.Context, until time.Time) (abandoned int) {
 		for _, s := range services {
 			h.services.close(closing, s.instance)
 		}
+		if g != nil {
+			for _, inst := range slices.Backward(g.interceptors.instances) {
+				h.services.close(closing, inst)
+			}
+		}
 		if remote != nil {
 			remote.Close(closing)
 		}

@@ -18,16 +18,25 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// An instance is an open handler. Generations share it until its configuration changes; it is closed after its last
+// An instance is an open handler or interceptor. Generations share it until its configuration changes; it is closed after its last
 // call.
 type instance struct {
-	name    string // of the service it was opened for
+	name    string // of the service, or of the upstream, it was opened for; empty for an interceptor of all services
+	place   string // of an interceptor; empty for a handler
 	entry   *registry.Entry
 	service *registry.Service
 	ready   readiness
 	options config.RawOptions
 	clients *bindings
 	route.RefCount
+}
+
+// key identifies the instance among those of a generation.
+func (i *instance) key() string {
+	if i.place == "" {
+		return i.name
+	}
+	return i.place + " " + i.entry.Name
 }
 
 // optionsDecoder returns the decoder of options; nil if none are set, so that the handler keeps its defaults.
@@ -40,11 +49,17 @@ func optionsDecoder(o config.RawOptions) func(any) error {
 
 // bindings are the upstreams of the clients of one instance, by the names that its handler has for them. The clients
 // live as long as the instance; a change of the manifest replaces their upstreams.
-type bindings struct {
-	to atomic.Pointer[map[string]*outgoing.Upstream]
+type bindings struct{ current atomic.Pointer[bound] }
+
+// bound is the upstreams of one generation, and the interceptors around calls to them, by client.
+type bound struct {
+	to     map[string]*outgoing.Upstream
+	around map[string]*route.Around // nil: no client has any
 }
 
-func (b *bindings) move(to map[string]*outgoing.Upstream) { b.to.Store(&to) }
+func (b *bindings) move(to map[string]*outgoing.Upstream, around map[string]*route.Around) {
+	b.current.Store(&bound{to, around})
+}
 
 // boundClient is a client of a handler.
 type boundClient struct {
@@ -54,13 +69,22 @@ type boundClient struct {
 
 // Call calls the upstream that the client is bound to when the call begins.
 func (c boundClient) Call(ctx context.Context, method string, args, reply any) error {
-	u, err := c.enter()
+	u, around, err := c.enter()
 	if err != nil {
 		return err
 	}
 	defer u.Release()
+	if around == nil {
+		return call(ctx, u, method, args, reply)
+	}
+	defer around.Release()
+	return intercepted(ctx, around, u, method, args, reply)
+}
+
+// call calls an upstream.
+func call(ctx context.Context, u *route.Successor, method string, args, reply any) error {
 	var answered wire.Metadata
-	err = u.Client.Call(ctx, u.Service, method, args, reply, metadataOptions(ctx, &answered)...)
+	err := u.Client.Call(ctx, u.Service, method, args, reply, metadataOptions(ctx, &answered)...)
 	for into := registry.ReplyOf(ctx); len(answered) > 0; answered = answered[1:] {
 		if key := answered[0][0]; travels(key) {
 			into.Set(key, answered[0][1])
@@ -86,19 +110,23 @@ func travels(key string) bool {
 	return key == wire.MetaAuth || !strings.HasPrefix(key, "__") && !strings.HasPrefix(key, "x-em-") && key != wire.MetaErrorEasymicro
 }
 
-// enter acquires the upstream. If that is being retired, the bindings have its successor.
-func (c boundClient) enter() (*route.Successor, error) {
+// enter acquires the upstream and the interceptors around calls to it. If one of them is being retired, the bindings have its
+// successor.
+func (c boundClient) enter() (*route.Successor, *route.Around, error) {
 	for {
-		to := c.bindings.to.Load()
-		u := (*to)[c.name]
+		bound := c.bindings.current.Load()
+		u, around := bound.to[c.name], bound.around[c.name]
 		if u == nil {
-			return nil, c.unavailable("client %s has no upstream").WithAdvice("set services[].uses")
+			return nil, nil, c.unavailable("client %s has no upstream").WithAdvice("set services[].uses")
 		}
-		if in := u.Enter(); in != nil {
-			return in, nil
+		if around.Acquire() {
+			if in := u.Enter(); in != nil {
+				return in, around, nil
+			}
+			around.Release()
 		}
-		if c.bindings.to.Load() == to {
-			return nil, c.unavailable("client %s is closed: the host is shutting down")
+		if c.bindings.current.Load() == bound {
+			return nil, nil, c.unavailable("client %s is closed: the host is shutting down")
 		}
 	}
 }
@@ -113,10 +141,16 @@ func (c boundClient) unavailable(format string) *code.Error {
 type env struct {
 	log      *slog.Logger
 	service  string
+	place    string // of an interceptor
 	bindings *bindings
 }
 
-func (e *env) Log() *slog.Logger { return e.log.With("service", e.service) }
+func (e *env) Log() *slog.Logger {
+	if e.place != "" {
+		return e.log.With("around", e.place)
+	}
+	return e.log.With("service", e.service)
+}
 
 func (e *env) Service() string { return e.service }
 

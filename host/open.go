@@ -134,7 +134,7 @@ func newHost(ctx context.Context, set *config.Set, o Options) *Host {
 	h.adminHost.drains = h.drains
 	h.succession.listeners, h.succession.drains = h.listeners, h.drains
 	h.applier.rollbacks.hurry = h.succession.interrupt
-	h.services = &services{core: c, registry: h.applier.registry, methodsGone: h.applier.methodsGone}
+	h.services = &services{core: c, registry: h.applier.registry, methodsGone: h.applier.methodsGone, interceptorsGone: h.applier.interceptorsGone}
 	h.rules = &rules{core: c, pool: pool}
 	h.rules.expiries.report = h.rules.logExpiry
 	settings := &settings{core: c, logLevel: o.Log, heap: o.Heap}

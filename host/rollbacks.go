@@ -169,7 +169,7 @@ func (r *rollbacks) compared(set *config.Set, revision int, next *generation, in
 		cfg := &set.Manifest.Services[i]
 		for _, s := range next.services {
 			if s.Config.Name == cfg.Name && s.Config.Handler == cfg.Handler {
-				g.routes.Services = append(g.routes.Services, route.NewService(cfg, s.instance.service, &s.instance.RefCount))
+				g.routes.Services = append(g.routes.Services, route.NewService(cfg, s.instance.service, nil, &s.instance.RefCount))
 			}
 		}
 	}

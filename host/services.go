@@ -27,13 +27,15 @@ type services struct {
 	*core
 	registry    *registry.Registry
 	methodsGone func()
+	// interceptorsGone drops the metrics of interceptors that the manifest does not have any more.
+	interceptorsGone func()
 }
 
 // servicesStep opens the instances that a change adds.
 type servicesStep struct {
 	of         *services
 	prev, next *generation
-	taken      map[string]*instance // of prev, by service, that next does not have
+	taken      map[string]*instance // of prev, by key, that next does not have
 	opened     []*instance
 	tuned      []*tuning
 	abandoned  bool
@@ -45,14 +47,20 @@ func (p *services) plan(ctx context.Context, prev, next *generation) (step, erro
 	s := &servicesStep{of: p, prev: prev, next: next, taken: make(map[string]*instance)}
 	if prev != nil {
 		for _, running := range prev.services {
-			s.taken[running.Config.Name] = running.instance
+			s.taken[running.instance.key()] = running.instance
+		}
+		for _, running := range prev.interceptors.instances {
+			s.taken[running.key()] = running
 		}
 	}
 	c := &checker{set: next.set}
+	if err := s.interceptors(ctx); err != nil {
+		return s, err
+	}
 	for i := range next.set.Manifest.Services {
 		cfg := &next.set.Manifest.Services[i]
 		path := fmt.Sprintf("services[%d]", i)
-		inst, err := s.instance(ctx, path, cfg)
+		inst, err := s.handler(ctx, path, cfg)
 		if err != nil {
 			return s, next.set.ProblemAt(path, err.Error())
 		}
@@ -61,31 +69,71 @@ func (p *services) plan(ctx context.Context, prev, next *generation) (step, erro
 			return s, problems
 		}
 		next.warnings = append(next.warnings, problems.Warnings()...)
-		bound := route.NewService(cfg, inst.service, &inst.RefCount)
+		bound := route.NewService(cfg, inst.service, next.interceptors.ofService(cfg.Name), &inst.RefCount)
 		next.services = append(next.services, &service{Service: bound, instance: inst})
 		next.routes.Services = append(next.routes.Services, bound)
 	}
 	return s, nil
 }
 
-func (s *servicesStep) instance(ctx context.Context, path string, cfg *config.Service) (*instance, error) {
+// handler returns the instance for a service.
+func (s *servicesStep) handler(ctx context.Context, path string, cfg *config.Service) (*instance, error) {
 	entry, ok := s.of.registry.Lookup(cfg.Handler)
 	if !ok {
 		return nil, fmt.Errorf("handler %q is not compiled in", cfg.Handler)
 	}
-	running := s.taken[cfg.Name]
-	if running != nil && running.entry == entry {
-		if running.options.Equal(cfg.Options) {
-			delete(s.taken, cfg.Name)
+	inst, err := s.instance(ctx, &wanted{path, cfg.Name, "", entry, cfg.Options, s.next.bindingsOf(cfg)})
+	if err != nil {
+		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)
+	}
+	return inst, nil
+}
+
+// interceptors binds each interceptor of the manifest to an instance.
+func (s *servicesStep) interceptors(ctx context.Context) error {
+	s.next.interceptors.places = make(map[string][]route.Interceptor)
+	for _, p := range s.next.set.Manifest.AroundPlaces() {
+		for i := range p.List {
+			at, name := fmt.Sprintf("%s[%d]", p.Path, i), p.List[i].Name
+			entry, ok := s.of.registry.Interceptor(name)
+			if !ok {
+				return s.next.set.ProblemAt(at, fmt.Sprintf("interceptor %q is not compiled in", name))
+			}
+			inst, err := s.instance(ctx, &wanted{at, p.Service + p.Upstream, p.Name(), entry, p.List[i].Options, nil})
+			if err != nil {
+				return s.next.set.ProblemAt(at, err.Error())
+			}
+			s.next.interceptors.add(inst, s.of.metrics)
+		}
+	}
+	return nil
+}
+
+// wanted is an instance that the manifest wants.
+type wanted struct {
+	path    string // in the manifest
+	name    string // of the service or the upstream
+	place   string // of an interceptor
+	entry   *registry.Entry
+	options config.RawOptions
+	to      map[string]*outgoing.Upstream
+}
+
+func (s *servicesStep) instance(ctx context.Context, w *wanted) (*instance, error) {
+	key := (&instance{name: w.name, place: w.place, entry: w.entry}).key()
+	running := s.taken[key]
+	if running != nil && running.entry == w.entry {
+		if running.options.Equal(w.options) {
+			delete(s.taken, key)
 			return running, nil
 		}
 		if running.service.Reconfigurable() {
-			delete(s.taken, cfg.Name)
-			s.tuned = append(s.tuned, &tuning{instance: running, path: path, next: cfg.Options})
+			delete(s.taken, key)
+			s.tuned = append(s.tuned, &tuning{instance: running, path: w.path, next: w.options})
 			return running, nil
 		}
 	}
-	inst, err := s.of.openInstance(ctx, cfg, entry, s.next.bindingsOf(cfg))
+	inst, err := s.of.openInstance(ctx, w)
 	if err != nil {
 		return nil, err
 	}
@@ -101,7 +149,7 @@ func (s *servicesStep) prepare(ctx context.Context) error {
 		if _, err := t.instance.service.Reconfigure(ctx, optionsDecoder(t.next)); err != nil {
 			for _, back := range s.tuned[:i] {
 				if _, err := back.instance.service.Reconfigure(ctx, optionsDecoder(back.instance.options)); err != nil {
-					s.of.log.Error("handler failed to restore its previous options", "service", back.instance.name, "error", err)
+					s.of.log.Error(back.instance.entry.Kind()+" failed to restore its previous options", "service", back.instance.name, "error", err)
 				}
 			}
 			return t.problems(s.next.set, err)
@@ -119,13 +167,13 @@ func (t *tuning) problems(set *config.Set, err error) error {
 	if errors.As(err, &problems) {
 		return problems
 	}
-	return set.ProblemAt(t.path+".options", "the handler rejected the changed options: "+err.Error())
+	return set.ProblemAt(t.path+".options", "the "+t.instance.entry.Kind()+" rejected the changed options: "+err.Error())
 }
 
 // Commit binds the clients of the instances to the upstreams of the generation.
 func (s *servicesStep) Commit(context.Context) {
 	for _, bound := range s.next.services {
-		bound.instance.clients.move(s.next.bindingsOf(bound.Config))
+		bound.instance.clients.move(s.next.bindingsOf(bound.Config), s.next.interceptors.ofUpstreams(bound.Config))
 	}
 }
 
@@ -145,6 +193,9 @@ func (s *servicesStep) Retire(life context.Context, _ <-chan struct{}) {
 	}
 	if s.abandoned || s.prev == nil {
 		return
+	}
+	if s.prev.interceptors.any() {
+		s.of.retiring.Go(s.of.interceptorsGone)
 	}
 	if gone := s.prev.routes.Without(&s.next.routes); len(gone) > 0 {
 		s.of.retiring.Go(func() { // the upstreams of the instances do not wait for it
@@ -176,16 +227,18 @@ const (
 	closeTimeout = 5 * time.Second
 )
 
-func (p *services) openInstance(ctx context.Context, cfg *config.Service, entry *registry.Entry, to map[string]*outgoing.Upstream) (*instance, error) {
+func (p *services) openInstance(ctx context.Context, w *wanted) (*instance, error) {
 	ctx, cancel := context.WithTimeout(ctx, openTimeout)
 	defer cancel()
 	bound := new(bindings)
-	bound.move(to)
-	service, err := entry.Open(ctx, optionsDecoder(cfg.Options), &env{log: p.log, service: cfg.Name, bindings: bound})
+	bound.move(w.to, nil)
+	service, err := w.entry.Open(ctx, optionsDecoder(w.options), &env{log: p.log, service: w.name, place: w.place, bindings: bound})
 	if err != nil {
-		return nil, fmt.Errorf("service %s: %w", cfg.Name, err)
+		return nil, err
 	}
-	return &instance{name: cfg.Name, entry: entry, service: service, options: cfg.Options, clients: bound, RefCount: route.NewRefCount()}, nil
+	return &instance{
+		name: w.name, place: w.place, entry: w.entry, service: service, options: w.options, clients: bound, RefCount: route.NewRefCount(),
+	}, nil
 }
 
 // discard closes an instance after its last call. Its handler gets its time to close even if the host ends.
@@ -198,6 +251,6 @@ func (p *services) discard(life context.Context, inst *instance) {
 
 func (p *services) close(ctx context.Context, inst *instance) {
 	if err := inst.service.Close(ctx); err != nil {
-		p.log.Warn("handler not closed cleanly", "service", inst.name, "error", err)
+		p.log.Warn(inst.entry.Kind()+" not closed cleanly", "service", inst.name, "error", err)
 	}
 }

@@ -11,7 +11,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host/gateway"
 	"github.com/easymicro/easymicro/host/route"
 	"github.com/easymicro/easymicro/host/telemetry"
@@ -34,13 +33,14 @@ type serving struct {
 	entered    bool // the guard has filled ticket
 	admitted   bool // neither the host nor a rule has turned the call away
 	ticket     policies.Ticket
-	baseline   *comparison      // with the rules before an edit; nil: it is not observed
-	limitedBy  string           // the key under which a rate limit has refused it
-	args       any              // of the handler
-	reply      any              // nil unless the handler has succeeded
-	trace      *telemetry.Trace // nil if the call needs none
-	returned   bool             // set by run: otherwise its goroutine exits or panics
-	settled    atomic.Bool      // the outcome is counted: at the deadline, or when the handler returned
+	baseline   *comparison          // with the rules before an edit; nil: it is not observed
+	limitedBy  string               // the key under which a rate limit has refused it
+	args       any                  // of the handler
+	inside     *registry.Invocation // what interceptors get of the call; nil: it has none yet
+	reply      any                  // nil unless the handler has succeeded
+	trace      *telemetry.Trace     // nil if the call needs none
+	returned   bool                 // set by run: otherwise its goroutine exits or panics
+	settled    atomic.Bool          // the outcome is counted: at the deadline, or when the handler returned
 }
 
 var servings = sync.Pool{New: func() any { return new(serving) }}
@@ -58,8 +58,10 @@ func (s *serving) run(req, res *wire.Frame) error {
 		s.trace = new(telemetry.Trace)
 		s.recorder.tracing.Begin(s.trace, s.method.Operation, s.wire, req)
 	}
-	err := s.admit(req)
-	if err != nil {
+	var err error
+	if s.method.Around.HasBefore() {
+		err = interception{s}.run(req, res)
+	} else if err = s.admit(req); err != nil {
 		s.recordOutcome(err, true)
 	} else {
 		if s.method.IsRemote() {
@@ -92,6 +94,7 @@ func (s *serving) leave() {
 		s.recordShadow(s.ticket.Shadowed())
 	}
 	s.metrics.End()
+	s.method.Around.Release()
 	s.method.Calls.Release()
 	if s.returned && s.wire.Settle() {
 		if s.reply != nil {
@@ -104,7 +107,7 @@ func (s *serving) leave() {
 // recycle returns s to its pool. The ticket is reset by its next use.
 func (s *serving) recycle() {
 	s.recorder, s.generation, s.method, s.wire, s.metrics, s.trace = nil, nil, nil, nil, nil, nil
-	s.caller, s.limitedBy, s.policy, s.args, s.reply = "", "", policies.Call{}, nil, nil
+	s.caller, s.limitedBy, s.policy, s.args, s.reply, s.inside = "", "", policies.Call{}, nil, nil, nil
 	if s.baseline != nil {
 		s.baseline.recycle()
 		s.baseline = nil
@@ -116,32 +119,48 @@ func (s *serving) recycle() {
 
 // admit identifies the caller and applies the rules. By then the payload is decompressed, but not decoded.
 func (s *serving) admit(req *wire.Frame) error {
-	w := s.generation.window.Load()
-	if w != nil && w.rules == nil {
-		w = nil
-	}
-	caller, err := s.generation.identity.caller(s.wire, s.wire.Certificate(), s.wire.Peer(), req.Metadata)
-	if err != nil {
-		if w != nil && w.turnedAway {
-			s.compare(w, req)
-			s.baseline.decided(code.From(err), policies.Waited{})
-		}
+	if err := s.identify(req); err != nil {
 		return err
 	}
-	s.caller = caller
+	return s.enter(req)
+}
+
+// baselineWindow returns the window in which the rules are compared with those before an edit; nil: they are not.
+func (s *serving) baselineWindow() *window {
+	if w := s.generation.window.Load(); w != nil && w.rules != nil {
+		return w
+	}
+	return nil
+}
+
+// identify finds out who calls.
+func (s *serving) identify(req *wire.Frame) (err error) {
+	if s.caller, err = s.generation.identity.caller(s.wire, s.wire.Certificate(), s.wire.Peer(), req.Metadata); err == nil {
+		return nil
+	}
+	if w := s.baselineWindow(); w != nil && w.turnedAway {
+		s.compare(w, req)
+		s.baseline.decided(code.From(err), policies.Waited{})
+	}
+	return err
+}
+
+// enter applies the rules.
+func (s *serving) enter(req *wire.Frame) error {
+	w := s.baselineWindow()
 	deadline, given := wire.CallerDeadline(s.wire.Arrived(), req.Metadata)
 	if given && !time.Now().Before(deadline) {
 		const what = "the caller's deadline passed before the call started"
 		return code.Refuse(code.DeadlineExceeded, code.ReasonExpired, what, "", s.recorder.name, 0)
 	}
 	s.policy = policies.Call{
-		Caller: caller, Peer: s.wire.Peer(), Metadata: metadataOf(s.wire, req), Arrived: s.wire.Arrived(), Deadline: deadline,
+		Caller: s.caller, Peer: s.wire.Peer(), Metadata: metadataOf(s.wire, req), Arrived: s.wire.Arrived(), Deadline: deadline,
 	}
 	if w != nil {
 		s.compare(w, req)
 	}
 	s.entered = true
-	err = s.method.Guard.Enter(s.wire, &s.policy, &s.ticket)
+	err := s.method.Guard.Enter(s.wire, &s.policy, &s.ticket)
 	if w != nil {
 		s.baseline.decided(code.From(err), s.ticket.Waited())
 	}
@@ -178,15 +197,19 @@ func (s *serving) Expired() *code.Error {
 }
 
 func (s *serving) invoke(req, res *wire.Frame) error {
-	args := s.method.Invoke.NewArgs()
-	if err := s.decode(req, args); err != nil {
-		return s.decodeError(err, len(req.Payload))
-	}
-	h := s.hand()
-	h.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again
+	h := s.hand(req)
 	ctx, cancel := s.context(req, h)
 	defer cancel()
-	reply, err := s.method.Call(registry.WithCall(ctx, &h.Call), args)
+	return s.handle(registry.WithCall(ctx, &h.Call), h, req, res)
+}
+
+// handle decodes the argument, runs the handler and encodes its reply.
+func (s *serving) handle(ctx context.Context, h *served, req, res *wire.Frame) error {
+	args := s.method.Invoke.NewArgs()
+	if err := (payload{s}).decode(req, args); err != nil {
+		return payload{s}.decodeError(err, len(req.Payload))
+	}
+	reply, err := s.call(ctx, h, args)
 	res.Metadata = append(res.Metadata[:0], h.Reply...)
 	if err != nil {
 		if s.wants(req, err) {
@@ -194,7 +217,7 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 		}
 		return s.handlerError(err)
 	}
-	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
+	if res.Payload, err = (payload{s}).encode(req.Codec, res.Payload[:0], reply); err != nil {
 		res.Payload = res.Payload[:0]
 		kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", s.method.FullName()}, {"codec", req.Codec.String()}}}
 		s.recorder.sampler.Log(slog.LevelError, "handler reply cannot be encoded", kind, func() []slog.Attr {
@@ -205,15 +228,28 @@ func (s *serving) invoke(req, res *wire.Frame) error {
 		return e
 	}
 	s.done(nil)
-	s.args, s.reply = args, reply
+	if s.method.Around == nil { // interceptors may keep both
+		s.args, s.reply = args, reply
+	}
 	return nil
 }
 
+// call runs the handler, within the interceptors that come after the rules.
+func (s *serving) call(ctx context.Context, h *served, args any) (reply any, err error) {
+	if s.method.Around != nil {
+		return interception{s}.call(ctx, h, args)
+	}
+	return s.method.Call(ctx, args, nil)
+}
+
 // hand returns what the handler gets of the call.
-func (s *serving) hand() *served {
-	return &served{Call: registry.Call{
-		Service: s.method.Target.Service, Method: s.method.Target.Method, Caller: s.caller, RuleDeadline: s.ticket.RuleDeadline(),
-	}}
+func (s *serving) hand(req *wire.Frame) *served {
+	h := &served{Call: registry.Call{Service: s.method.Target.Service, Method: s.method.Target.Method, Caller: s.caller}}
+	h.Metadata = slices.Clone(registry.Pairs(req.Metadata)) // the frame's is used again
+	if s.admitted {
+		h.RuleDeadline = s.ticket.RuleDeadline()
+	}
+	return h
 }
 
 // wants reports whether the caller can use a reply beside err. HTTP has no place for it. After the end of its
@@ -233,7 +269,7 @@ func (s *serving) replyBeside(req, res *wire.Frame, reply any) {
 		return
 	}
 	var err error
-	if res.Payload, err = s.encode(req.Codec, res.Payload[:0], reply); err != nil {
+	if res.Payload, err = (payload{s}).encode(req.Codec, res.Payload[:0], reply); err != nil {
 		res.Payload = res.Payload[:0] // the error is what counts
 	}
 }
@@ -251,46 +287,6 @@ func (s *serving) context(req *wire.Frame, h *served) (context.Context, context.
 		stop()
 		cancel()
 	}
-}
-
-// protojson reports whether JSON means protojson for protobuf messages, as over HTTP.
-func (s *serving) protojson(c wire.Codec) bool {
-	return c == wire.JSON && s.wire.Transport() == wire.TransportHTTP
-}
-
-func (s *serving) decode(req *wire.Frame, args any) error {
-	d := s.wire.Decoding()
-	if !s.protojson(req.Codec) {
-		return d.Decode(req.Codec, req.Payload, args)
-	}
-	if s.generation.set.Manifest.Gateway.UnknownFields != config.UnknownReject {
-		return d.DecodeHTTP(req.Payload, args)
-	}
-	err := d.DecodeKnown(req.Payload, args)
-	if unknown := new(wire.UnknownMemberError); errors.As(err, &unknown) {
-		what := unknown.Error() + gateway.Instead(unknown.Name(), unknown.Known, s.recorder.hints.nearest)
-		return code.Refuse(code.InvalidArgument, code.ReasonBadPayload, what, "", "", 0)
-	}
-	return err
-}
-
-// decodeError returns the error for an argument of n bytes that cannot be decoded or would take too much memory.
-func (s *serving) decodeError(err error, n int) *code.Error {
-	s.done(err)
-	e := code.From(err)
-	if d := s.wire.Decoding(); e.Reason == code.ReasonTooLarge && d.AtLimit(n) {
-		e = e.WithAdvice("raise listeners[].limits.maxDecompressedBytes")
-	}
-	e = e.On(s.recorder.name)
-	s.logHidden(e)
-	return e
-}
-
-func (s *serving) encode(c wire.Codec, dst []byte, reply any) ([]byte, error) {
-	if s.protojson(c) {
-		return wire.AppendHTTP(dst, reply)
-	}
-	return wire.Append(c, dst, reply)
 }
 
 // handlerError returns what the caller sees of a handler's error. The guard gets the error itself: a refusal by a
@@ -347,11 +343,13 @@ func (s *serving) who() []slog.Attr {
 
 func (s *serving) panicError(p *registry.PanicError) *code.Error {
 	name := s.method.FullName()
-	kind := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", name}}}
-	s.recorder.sampler.Log(slog.LevelError, "handler panicked", kind, func() []slog.Attr {
+	kind, message, what := telemetry.LogKey{Subject: telemetry.LogAttrs{{"method", name}}}, "handler panicked", "the handler panicked"
+	if p.Interceptor != "" {
+		message, what = "interceptor "+p.Interceptor+" panicked", "interceptor "+p.Interceptor+" panicked"
+	}
+	s.recorder.sampler.Log(slog.LevelError, message, kind, func() []slog.Attr {
 		return append(s.who(), slog.String("panic", p.Error()), slog.String("stack", string(p.Stack)))
 	})
-	what := "the handler panicked"
 	if s.generation.set.Manifest.Gateway.Errors.ExposeInternal {
 		what += ": " + p.Error()
 	}

@@ -35,7 +35,7 @@ func Check[O any](name string, check func(s Configured, o O) []Finding) Option {
 	return func(r *registration) {
 		e := r.entry
 		wrong := func(format string, args ...any) {
-			panic(fmt.Sprintf("registry: %s %q: check %q: %s", e.kind(), e.Name, name, fmt.Sprintf(format, args...)))
+			panic(fmt.Sprintf("registry: %s %q: check %q: %s", e.Kind(), e.Name, name, fmt.Sprintf(format, args...)))
 		}
 		want, got := e.Options, reflect.TypeFor[O]()
 		if want == nil {
@@ -47,7 +47,7 @@ func Check[O any](name string, check func(s Configured, o O) []Finding) Option {
 		case check == nil:
 			wrong("has no function")
 		case want != got:
-			wrong("takes options of type %v, and those of the %s are %v", got, e.kind(), want)
+			wrong("takes options of type %v, and those of the %s are %v", got, e.Kind(), want)
 		}
 		for _, known := range e.checks {
 			if known.name == name {

@@ -40,13 +40,13 @@ type Entry struct {
 func (e *Entry) setOptions(defaults reflect.Value) {
 	t := defaults.Type().Elem()
 	if t.Kind() != reflect.Struct {
-		panic(fmt.Sprintf("registry: %s %q: options are %v, want a struct", e.kind(), e.Name, t))
+		panic(fmt.Sprintf("registry: %s %q: options are %v, want a struct", e.Kind(), e.Name, t))
 	}
 	if t.NumField() == 0 {
 		return
 	}
 	if err := checkFields(t, nil); err != nil {
-		panic(fmt.Sprintf("registry: %s %q: options: %v", e.kind(), e.Name, err))
+		panic(fmt.Sprintf("registry: %s %q: options: %v", e.Kind(), e.Name, err))
 	}
 	e.Options = t
 	e.defaults = clone(defaults)
@@ -59,8 +59,8 @@ func (e *Entry) IsInterceptor() bool { return e.around }
 // BeforeRules reports whether the interceptor runs before the rules.
 func (e *Entry) BeforeRules() bool { return e.beforeRules }
 
-// kind returns the word for the entry in messages.
-func (e *Entry) kind() string {
+// Kind returns handler or interceptor.
+func (e *Entry) Kind() string {
 	if e.around {
 		return "interceptor"
 	}

@@ -77,7 +77,7 @@ func register(e *Entry, opts []Option) {
 		panic(fmt.Sprintf("registry: handler %q: BeforeRules is for interceptors", e.Name))
 	}
 	if !handlerName.MatchString(e.Name) {
-		panic(fmt.Sprintf("registry: %s %q, registered by %s: want 1 to 64 characters of A-Z a-z 0-9 . _ -", e.kind(), e.Name, e.place))
+		panic(fmt.Sprintf("registry: %s %q, registered by %s: want 1 to 64 characters of A-Z a-z 0-9 . _ -", e.Kind(), e.Name, e.place))
 	}
 	if err := sortMethods(e.Methods); err != nil {
 		panic(fmt.Sprintf("registry: handler %q: %v", e.Name, err))

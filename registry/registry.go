@@ -76,7 +76,7 @@ func (r *Registry) add(e *Entry) {
 		entries = r.around
 	}
 	if old, taken := entries[e.Name]; taken {
-		panic(fmt.Sprintf("registry: %s %q is registered twice: by %s and by %s", e.kind(), e.Name, old.place, e.place))
+		panic(fmt.Sprintf("registry: %s %q is registered twice: by %s and by %s", e.Kind(), e.Name, old.place, e.place))
 	}
 	entries[e.Name] = e
 }

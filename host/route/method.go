@@ -24,6 +24,7 @@ type Method struct {
 	Name      string
 	Calls     *RefCount        // of what serves it
 	Invoke    *registry.Method // nil for one of another host
+	Around    *Around          // nil: no interceptors
 	Target    policies.Target
 	Guard     *policies.Guard
 	Operation *telemetry.Operation
@@ -60,10 +61,11 @@ func (m *Method) Traffic() *traffic.Method { return m.rpcx.Traffic() }
 // InFlight returns the number of calls.
 func (m *Method) InFlight() int { return int(m.rpcx.InFlight() + m.http.InFlight()) }
 
-// Call runs the handler. A handler that is known to take long first lets other goroutines run.
-func (m *Method) Call(ctx context.Context, args any) (reply any, err error) {
+// Call runs the handler, which may fill reply unless that is nil; see registry.Method.Call. A handler that is known to take long
+// first lets other goroutines run.
+func (m *Method) Call(ctx context.Context, args, reply any) (any, error) {
 	begin := m.pace.begin()
-	reply, err = m.Invoke.Call(ctx, args, nil)
+	reply, err := m.Invoke.Call(ctx, args, reply)
 	m.pace.end(begin)
 	return reply, err
 }
@@ -107,15 +109,18 @@ type Service struct {
 	byName  Names[*Method]
 }
 
-// NewService binds an open handler to the methods that the manifest exposes. calls counts the calls of all of them.
-func NewService(cfg *config.Service, handler *registry.Service, calls *RefCount) *Service {
+// NewService binds an open handler, and the interceptors around it, to the methods that the manifest exposes. calls counts the calls
+// of all of them.
+func NewService(cfg *config.Service, handler *registry.Service, around *Around, calls *RefCount) *Service {
 	s := &Service{Config: cfg, Handler: handler, byName: NewNames[*Method](len(handler.Methods()))}
 	for _, m := range handler.Methods() {
 		if !Exposed(cfg, m.Name) {
 			continue
 		}
 		t := policies.Target{Service: cfg.Name, Method: m.Name}
-		bound := &Method{Service: s, Name: m.Name, Calls: calls, Invoke: m, Target: t, pace: new(pace), full: t.String()}
+		bound := &Method{
+			Service: s, Name: m.Name, Calls: calls, Invoke: m, Around: around, Target: t, pace: new(pace), full: t.String(),
+		}
 		bound.Operation = telemetry.NewOperation(cfg.Name, bound.full)
 		s.Methods = append(s.Methods, bound)
 		s.byName.Add(m.Name, bound)

@@ -30,6 +30,7 @@ type Metrics struct {
 	*clientMetrics
 	*connectionMetrics
 	*configMetrics
+	*interceptorMetrics
 
 	registry *prometheus.Registry
 	spans    *spanMetrics
@@ -40,7 +41,8 @@ func New(o Options) *Metrics {
 	m := &Metrics{
 		serverMetrics: newServerMetrics(), clientMetrics: newClientMetrics(),
 		connectionMetrics: newConnectionMetrics(), configMetrics: newConfigMetrics(),
-		registry: prometheus.NewRegistry(), spans: newSpanMetrics(),
+		interceptorMetrics: newInterceptorMetrics(),
+		registry:           prometheus.NewRegistry(), spans: newSpanMetrics(),
 	}
 	build := newGauge("easymicro_build_info", "Build information of the running binary. Always 1.", prometheus.Labels{
 		"version": label(o.Version), "goversion": label(runtime.Version()),
@@ -51,7 +53,7 @@ func New(o Options) *Metrics {
 		Help: "Calls whose handler has not returned, including calls already answered.",
 	}, m.inflight)
 	m.registry.MustRegister(
-		build, inflight, m.serverMetrics.durations, m.clientMetrics.durations, m.spans.exported, m.spans.dropped, sourceCollector(o.Source),
+		build, inflight, m.serverMetrics.durations, m.clientMetrics.durations, m.interceptorMetrics, m.spans.exported, m.spans.dropped, sourceCollector(o.Source),
 		m.connections, m.wireErrors, m.acceptErrors, m.notAfter, m.revision, m.inSync, m.successful, m.lastSuccess, m.reloads, m.stateFailures,
 		collectors.NewGoCollector(), collectors.NewProcessCollector(collectors.ProcessCollectorOpts{}),
 	)
