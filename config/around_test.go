@@ -35,3 +35,18 @@ func TestADiffHasTheInterceptorsThatAnEditChanges(t *testing.T) {
 		}
 	}
 }
+
+func TestAnInterceptorRunsOnceAroundACall(t *testing.T) {
+	set := setOf(t, "around: [a]\nservices:\n- {name: A, handler: x, around: [b, b]}\n- {name: B, handler: x, around: [b, a]}", "", "")
+	var got []string
+	for _, p := range set.Validate() {
+		got = append(got, p.Error())
+	}
+	want := []string{
+		"easymicro.yaml:3:37: services[0].around[1]: b is listed twice",
+		"easymicro.yaml:4:37: services[1].around[1]: a runs around all services already: around[0] lists it",
+	}
+	if d := cmp.Diff(want, got); d != "" {
+		t.Errorf("-want +got\n%s", d)
+	}
+}
