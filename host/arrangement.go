@@ -7,6 +7,8 @@ import (
 	"path"
 	"slices"
 	"strings"
+	"unicode"
+	"unicode/utf8"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/config/load"
@@ -85,6 +87,9 @@ func hiddenVariables(file, text string, visible map[string]bool) (problems confi
 	return problems
 }
 
+// maxFileName is the longest name that file systems have.
+const maxFileName = 255
+
 // pathOf returns the path as shown of the policy file that a file replaces or, if it is new, its own.
 func (a *arrangement) pathOf(known []string, name string) (string, error) {
 	name = path.Clean(strings.ReplaceAll(name, `\`, "/"))
@@ -101,6 +106,10 @@ func (a *arrangement) pathOf(known []string, name string) (string, error) {
 	case len(same) > 1:
 		return "", admin.Errorf(admin.CodeBadRequest, "%s is the name of several policy files", base).
 			WithHelp("name one by its path from the manifest: %s", strings.Join(same, ", "))
+	}
+	if len(base) > maxFileName || strings.ContainsFunc(base, func(r rune) bool { return !unicode.IsPrint(r) || r == utf8.RuneError }) {
+		return "", admin.Errorf(admin.CodeBadRequest, "%q is not the name of a policy file", code.Clip(base, 100)).
+			WithHelp("name it with at most %d bytes, without control characters", maxFileName)
 	}
 	patterns := a.manifest.Policies.Files
 	if at := load.NewFile(patterns, base); at != "" {

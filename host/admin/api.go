@@ -351,7 +351,7 @@ func (a *api) rollback(r *http.Request, _ params) (any, error) {
 		return nil, err
 	}
 	q := RollbackRequest{Revision: n, IfMatch: ifMatch(r), Who: who(r)}
-	if err := readBody(r, &q); err != nil {
+	if err := readBody(r, &q, maxText); err != nil {
 		return nil, err
 	}
 	return a.host.Rollback(r.Context(), q)

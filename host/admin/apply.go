@@ -54,9 +54,12 @@ type RollbackRequest struct {
 	Who     string `json:"-"` // the address or the name of the client
 }
 
-// readBody decodes the JSON body of a request. An empty one leaves v as it is.
-func readBody(r *http.Request, v any) error {
-	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, MaxRequestBytes))
+// maxText bounds a message and other texts beside files, and a body without files: the history, the log and the audit log have them.
+const maxText = 16 << 10
+
+// readBody decodes the JSON body of a request, of at most limit bytes. An empty one leaves v as it is.
+func readBody(r *http.Request, v any, limit int64) error {
+	d := json.NewDecoder(http.MaxBytesReader(nil, r.Body, limit))
 	d.DisallowUnknownFields()
 	err := d.Decode(v)
 	switch tooLarge := (*http.MaxBytesError)(nil); {
@@ -65,7 +68,11 @@ func readBody(r *http.Request, v any) error {
 	case err == nil || r.ContentLength == 0:
 		return nil
 	case errors.As(err, &tooLarge):
-		return Errorf(CodeBadRequest, "the body is too large").WithHelp("a set has at most 16 MiB")
+		e := Errorf(CodeBadRequest, "the body is too large")
+		if limit == MaxRequestBytes {
+			return e.WithHelp("a set has at most 16 MiB")
+		}
+		return e.WithHelp("it may have %d KiB", limit>>10)
 	default:
 		return Errorf(CodeBadRequest, "the body cannot be read: %v", err)
 	}
@@ -80,11 +87,23 @@ func ifMatch(r *http.Request) string {
 	return hash
 }
 
+// textBytes returns the length of the texts beside files.
+func (q *ApplyRequest) textBytes() int {
+	n := len(q.Message)
+	if q.Promote != nil {
+		n += len(q.Promote.Rule) + len(q.Promote.EnforceShare)
+	}
+	return n
+}
+
 // readApply reads the request of an apply or of a plan.
 func readApply(r *http.Request) (ApplyRequest, error) {
 	q := ApplyRequest{IfMatch: ifMatch(r), Who: who(r)}
-	if err := readBody(r, &q); err != nil {
-		return q, err
+	if err := readBody(r, &q, MaxRequestBytes); err != nil {
+		return ApplyRequest{IfMatch: q.IfMatch, Who: q.Who}, err
+	}
+	if q.textBytes() > maxText {
+		return ApplyRequest{IfMatch: q.IfMatch, Who: q.Who}, Errorf(CodeBadRequest, "the message is too long").WithHelp("it may have %d KiB", maxText>>10)
 	}
 	if q.Promote != nil && (len(q.Files) > 0 || q.Prune) {
 		return q, Errorf(CodeBadRequest, "promote excludes files and prune")

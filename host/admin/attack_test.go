@@ -160,6 +160,27 @@ func TestLongBodiesAreReadOfOperatorsOnlyAndToTheLimit(t *testing.T) {
 	}
 }
 
+func TestTextsOfRequestsAreBounded(t *testing.T) {
+	addr := local(t, new(changed), Options{})
+	long := strings.Repeat("x", maxText+1)
+	for _, tt := range []struct {
+		path, body string
+		want       []string
+	}{
+		{"apply", `{"message": "` + long + `"}`, []string{"the message is too long", "it may have 16 KiB"}},
+		{"apply", `{"promote": {"rule": "` + long + `"}}`, []string{"the message is too long"}},
+		{"diff", `{"message": "` + long + `"}`, []string{"the message is too long"}},
+		{"rollback/1", `{"message": "` + long + `"}`, []string{"the body is too large", "it may have 16 KiB"}},
+		{"block", `{"message": "` + long + `"}`, []string{"the body is too large"}},
+		{"override", `{"value": "` + long + `"}`, []string{"the body is too large"}},
+		{"breakers/a/reset", `{"message": "` + long + `"}`, []string{"the body is too large"}},
+	} {
+		ask(t, "POST", "http://"+addr+"/api/v1/"+tt.path, func(r *http.Request) {
+			r.Body, r.ContentLength = io.NopCloser(strings.NewReader(tt.body)), int64(len(tt.body))
+		}).wants(t, http.StatusBadRequest, tt.want...)
+	}
+}
+
 // spaces has no end.
 type spaces struct{}
 

@@ -52,7 +52,7 @@ type resetRequest struct {
 
 func resetBreaker(r *http.Request, h Host) (any, error) {
 	var q resetRequest
-	if err := readBody(r, &q); err != nil {
+	if err := readBody(r, &q, maxText); err != nil {
 		return nil, err
 	}
 	list, err := h.ResetBreaker(r.Context(), r.PathValue("name"), who(r), q.Message)

@@ -102,7 +102,7 @@ func overrideBy(h Host, action string) func(r *http.Request, _ params) (any, err
 // putOverride puts an override in force as the body of a request describes it.
 func putOverride(r *http.Request, h Host, q OverrideRequest) (any, error) {
 	q.Who = who(r)
-	if err := readBody(r, &q); err != nil {
+	if err := readBody(r, &q, maxText); err != nil {
 		return nil, err
 	}
 	if d := time.Duration(q.For); d < time.Second || d > MaxOverride {

@@ -156,7 +156,7 @@ func TestLargeRequestsAndResponsesAtATimeAreBounded(t *testing.T) {
 		most               int32
 	}{
 		"responses":                {method: "GET", path: "/api/v1/config", most: 1},
-		"large bodies":             {method: "POST", path: "/api/v1/apply", body: `{"message": "` + strings.Repeat("x", largeBody) + `"}`, most: maxLargeBodies},
+		"large bodies":             {method: "POST", path: "/api/v1/apply", body: `{"files": [{"path": "a.yaml", "text": "` + strings.Repeat("x", largeBody) + `"}]}`, most: maxLargeBodies},
 		"bodies of unknown length": {method: "POST", path: "/api/v1/apply", body: `{}`, chunked: true, most: maxLargeBodies},
 		"small bodies":             {method: "POST", path: "/api/v1/apply", body: `{}`, most: 20},
 	} {
