@@ -160,7 +160,14 @@ type Gateway struct {
 
 	Hosts []string `yaml:"hosts" pattern:"hostname" effect:"more" doc:"Additional names (orders.example, without port) that listeners on loopback accept in the Host header, besides localhost and IP addresses; 403 for others. This protects against DNS rebinding, where a web page reaches such a listener through the browser of a visitor. Peers in auth.trustedProxies may send any name, and a listener on other addresses, or on all, accepts any name, over loopback too. Default: none."`
 
+	JSONRPC JSONRPC `yaml:"jsonrpc" doc:"JSON-RPC 2.0."`
+
 	UnknownFields string `yaml:"unknownFields" default:"ignore" enum:"ignore,reject" effect:"less" doc:"What to do with members of JSON bodies, nested ones too, and query parameters that the argument does not have. ignore: callers may be newer than hosts. reject: 400, with the name that was probably meant. Arguments that are maps, or decode themselves, have no unknown members; payloads for services of other hosts pass undecoded."`
+}
+
+// JSONRPC configures JSON-RPC 2.0 over HTTP.
+type JSONRPC struct {
+	Path string `yaml:"path" doc:"Path for POST requests of JSON-RPC 2.0, such as /rpc: the method is Service.Method, and params the argument, an object or a list with it alone. Notifications are one-way calls; a batch has at most 100 calls. All rules, limits and headers apply to each call as over POST /{service}/{method}. Default: none."`
 }
 
 // UnknownReject is the value of Gateway.UnknownFields that rejects unknown fields.

@@ -6,6 +6,7 @@ import (
 	"net"
 	"net/http"
 	"net/url"
+	"path"
 	"slices"
 	"strconv"
 	"strings"
@@ -222,10 +223,30 @@ func (c gatewayChecker) gateway() {
 		c.knownService(path+".service", r.Service, known)
 		c.route(mux, path, r)
 	}
+	c.jsonrpc(g.JSONRPC.Path)
 	for i, origin := range g.CORS.AllowOrigins {
 		u, err := url.Parse(origin)
 		if origin != "*" && (err != nil || u.Scheme == "" || u.Host == "" || u.Path != "" || u.RawQuery != "") {
 			c.manifest(lint.BadSetting, fmt.Sprintf("gateway.cors.allowOrigins[%d]", i), "must be an origin like https://app.example, or *, not %q", clip(origin))
+		}
+	}
+}
+
+// jsonrpc checks that the path of JSON-RPC leads to nothing else.
+func (c gatewayChecker) jsonrpc(at string) {
+	const field = "gateway.jsonrpc.path"
+	first, rest, _ := strings.Cut(strings.TrimPrefix(at, "/"), "/")
+	switch {
+	case at == "":
+		return
+	case !strings.HasPrefix(at, "/") || path.Clean(at) != at || strings.ContainsAny(at, "%?#{} "):
+		c.manifest(lint.BadSetting, field, "must be a plain path such as /rpc, not %q", clip(at))
+	case rest != "" && slices.ContainsFunc(c.m.serviceNames(), func(name string) bool { return strings.EqualFold(name, first) }):
+		c.manifest(lint.Conflicting, field, "%s is the path of a method of service %s", clip(at), first)
+	}
+	for i, r := range c.m.Gateway.Routes {
+		if r.Path == at {
+			c.manifest(lint.Conflicting, field, "%s is the path of gateway.routes[%d] already", clip(at), i)
 		}
 	}
 }

@@ -108,6 +108,7 @@ func gatewayOptions(m *config.Manifest) gateway.Options {
 		ExposeInternal: m.Gateway.Errors.ExposeInternal,
 		TrustedProxies: trusted.Networks,
 		TrustUnix:      trusted.Unix,
+		JSONRPC:        m.Gateway.JSONRPC.Path,
 		RejectUnknown:  m.Gateway.UnknownFields == config.UnknownReject,
 		AnswersTo:      func(host string) bool { return admin.NamesThisMachine(host, m.Gateway.Hosts...) },
 	}

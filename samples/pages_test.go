@@ -42,7 +42,7 @@ func TestPagesShowWhatCommandsPrint(t *testing.T) {
 		{name: "metadata", commands: 3},
 		{name: "serialize", commands: 6},
 		{name: "keepalive", commands: 3},
-		{name: "gateway", commands: 8},
+		{name: "gateway", commands: 10},
 		{name: "timeout", commands: 3, edits: []edit{{"easymicro.yaml", "takes: 1s", "takes: 4s"}}, until: "`Make` ran to its end"},
 		{name: "ratelimit", commands: 4, edits: []edit{{"policies.yaml", "per: 10s", "per: 1000s"}}},
 		{name: "circuitbreaker", commands: 4, edits: []edit{{"policies.yaml", "10s", "1000s"}, {"policies.yaml", "5s", "500s"}}},

@@ -96,7 +96,7 @@ var layout = map[string]row{
 	"host/systemd":     {others: []string{"github.com/coreos/go-systemd/v22"}},
 	"host/bearer":      {others: []string{"github.com/go-json-experiment/json", "github.com/golang-jwt/jwt/v5"}},
 	"host/credentials": {ours: []string{"config", "config/files", "config/lint", "host/bearer"}, tests: []string{"config/load"}},
-	"host/gateway":     {ours: []string{"wire", "wire/code"}},
+	"host/gateway":     {ours: []string{"wire", "wire/code"}, others: []string{"github.com/go-json-experiment/json"}},
 	"host/admin":       {ours: []string{"config", "policies", "host/telemetry", "wire/code"}},
 	"host/state":       {ours: []string{"config", "config/files", "host/admin"}},
 	"host/forecast":    {ours: []string{"wire/code", "config", "policies", "host/admin", "host/traffic"}},

@@ -68,7 +68,14 @@ func (x *exchange) serve() *code.Error {
 			return e
 		}
 		return x.succeedEmpty(http.StatusNoContent)
+	case x.router.isRPC(x.r):
+		return rpcExchange{x}.serveRPC()
 	}
+	return x.serveCall()
+}
+
+// serveCall serves the call of one method.
+func (x *exchange) serveCall() *code.Error {
 	if e := x.readDeadline(); e != nil {
 		return e
 	}

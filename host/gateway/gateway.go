@@ -41,6 +41,7 @@ type Options struct {
 	Get            []string       // methods that may be called by GET, as "Arith.Mul"
 	AllowOrigins   []string       // browser origins that may call, as "https://app.example"; "*" for all
 	ExposeInternal bool           // include the value of a handler's panic in the response
+	JSONRPC        string         // the path of JSON-RPC 2.0; empty: none
 	RejectUnknown  bool           // refuse query parameters that the argument does not have, instead of ignoring them
 	TrustedProxies []netip.Prefix // whose X-Forwarded-For gives the peer's address
 	TrustUnix      bool           // trust the X-Forwarded-For of every peer of a unix socket
@@ -92,7 +93,7 @@ func New(o Options) (*Gateway, error) {
 	if g.logger == nil {
 		g.logger = slog.New(slog.DiscardHandler)
 	}
-	g.router = &router{resolve: o.Resolve, unknown: o.Unknown, nearest: o.Nearest, remote: g.remote}
+	g.router = &router{rpc: o.JSONRPC, resolve: o.Resolve, unknown: o.Unknown, nearest: o.Nearest, remote: g.remote}
 	if o.Resolve == nil {
 		g.router.resolve = func(string, string) (Target, bool) { return Target{}, false }
 	}
@@ -130,12 +131,17 @@ func (g *Gateway) ServeHTTP(w http.ResponseWriter, r *http.Request) {
 	if endsAfter(x.holding.conn, r) {
 		w.Header().Set("Connection", "close")
 	}
-	if e := x.serve(); e != nil {
+	g.conclude(x, x.serve())
+}
+
+// conclude responds with the error of an exchange, if there is one, and ends it.
+func (g *Gateway) conclude(x *exchange, e *code.Error) {
+	if e != nil {
 		if g.refused != nil && !x.called {
 			g.refused(x.service, x.method, e)
 		}
 		if g.missed != nil && (e.Reason == code.ReasonUnknownMethod || e.Reason == reasonMethodNotAllowed) {
-			g.missed(r)
+			g.missed(x.r)
 		}
 		x.fail(e)
 	}

@@ -64,6 +64,7 @@ var routable = []string{
 
 // router maps requests to methods, by configured routes and by built-in paths.
 type router struct {
+	rpc     string // the path of JSON-RPC; empty: none
 	resolve func(service, method string) (Target, bool)
 	remote  func(service string) bool
 	unknown func(service, method string) *code.Error
@@ -86,6 +87,9 @@ func (*destination) ServeHTTP(http.ResponseWriter, *http.Request) {}
 
 // registered is a pattern that ServeMux has accepted, and the position of its route.
 type registered struct{ pattern, at string }
+
+// isRPC reports whether a request is of JSON-RPC.
+func (rt *router) isRPC(r *http.Request) bool { return rt.rpc != "" && r.URL.Path == rt.rpc }
 
 func (rt *router) addGet(methods []string, errs *OptionErrors) {
 	rt.get = make(map[names]*binder, len(methods))
@@ -331,6 +335,10 @@ func (o *offer) add(httpMethod string, target names) {
 // path, if it is one; with headers of a family, every HTTP method of that family calls them.
 func (rt *router) offered(r *http.Request, service, method string, family bool) offer {
 	var o offer
+	if rt.isRPC(r) {
+		o.methods = []string{http.MethodPost}
+		return o
+	}
 	for _, m := range routable {
 		as := *r
 		as.Method = m

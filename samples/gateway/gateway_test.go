@@ -44,6 +44,7 @@ func TestEveryWayToAMethod(t *testing.T) {
 		{"the built-in path", "POST", "/Arith/Mul", `{"a":6,"b":7}`, `{"c":42}`},
 		{"a route", "POST", "/v1/mul", `{"a":6,"b":7}`, `{"c":42}`},
 		{"GET with a query", "GET", "/Arith/Mul?a=6&b=7", "", `{"c":42}`},
+		{"JSON-RPC", "POST", "/rpc", `{"jsonrpc":"2.0","method":"Arith.Mul","params":{"a":6,"b":7},"id":1}`, `{"jsonrpc":"2.0","result":{"c":42},"id":1}`},
 		{"GET with a path", "GET", "/v1/div/42/by/6", "", `{"c":7}`},
 	} {
 		if res, got := do(t, h, tt.method, tt.path, tt.body); res.StatusCode != http.StatusOK || got != tt.want {
