@@ -16,7 +16,8 @@ import (
 type accessCall struct {
 	Target
 	caller string
-	peer   netip.Addr // the zero Addr is in no network
+	peer   netip.Addr        // the zero Addr is in no network
+	claims map[string]string // of the caller
 }
 
 // accessRule is an enforced access rule, indexed to be evaluated fast.
@@ -85,7 +86,7 @@ func (a *accessRule) refuses(c *accessCall) bool {
 
 // wouldRefuse reports whether the rule would refuse a call if it were enforced for all callers.
 func (a *accessRule) wouldRefuse(c *accessCall) bool {
-	if !a.callers.matches(c.caller) || len(a.peers) > 0 && !inNetworks(a.peers, c.peer) ||
+	if !a.callers.matches(c.caller) || !a.Match.Identity.Match(c.claims) || len(a.peers) > 0 && !inNetworks(a.peers, c.peer) ||
 		slices.ContainsFunc(a.except, func(x accessException) bool { return x.excludes(c) }) {
 		return false
 	}
@@ -93,7 +94,7 @@ func (a *accessRule) wouldRefuse(c *accessCall) bool {
 }
 
 func (x *accessException) excludes(c *accessCall) bool {
-	return anyOr(x.Service, c.Service) && anyOr(x.Method, c.Method) && anyOr(x.Caller, c.caller) &&
+	return anyOr(x.Service, c.Service) && anyOr(x.Method, c.Method) && anyOr(x.Caller, c.caller) && x.Identity.Match(c.claims) &&
 		(len(x.Peer) == 0 || inNetworks(x.peers, c.peer))
 }
 
@@ -109,8 +110,10 @@ func sameAccess(a, b *Rule) bool {
 	m, n := &a.Match, &b.Match
 	return share(a.EnforceShare) == share(b.EnforceShare) && (a.Name == b.Name || share(a.EnforceShare) == 1) &&
 		samePatterns(m.Service, n.Service) && samePatterns(m.Method, n.Method) && samePatterns(m.Caller, n.Caller) && samePatterns(m.Peer, n.Peer) &&
+		m.Identity.equal(n.Identity) &&
 		slices.EqualFunc(m.Except, n.Except, func(x, y Exception) bool {
-			return samePatterns(x.Service, y.Service) && samePatterns(x.Method, y.Method) && samePatterns(x.Caller, y.Caller) && samePatterns(x.Peer, y.Peer)
+			return samePatterns(x.Service, y.Service) && samePatterns(x.Method, y.Method) && samePatterns(x.Caller, y.Caller) && samePatterns(x.Peer, y.Peer) &&
+				x.Identity.equal(y.Identity)
 		}) &&
 		sameEntries(a.Access.Allow, b.Access.Allow) && sameEntries(a.Access.Deny, b.Access.Deny)
 }

@@ -278,6 +278,15 @@ func (c *completer) completeValue(v reflect.Value, f *field, path string) {
 		}
 	case t.Kind() == reflect.Struct:
 		c.complete(v, path)
+	case t == claimsType:
+		own := reflect.MakeMapWithSize(t, v.Len())
+		for _, key := range sortedKeys(v, v) {
+			patterns := reflect.New(patternsType).Elem()
+			patterns.Set(v.MapIndex(key))
+			c.completeValue(patterns, f, join(path, key.String()))
+			own.SetMapIndex(key, patterns)
+		}
+		v.Set(own)
 	case t.Kind() == reflect.Slice:
 		own := reflect.MakeSlice(t, v.Len(), v.Len())
 		reflect.Copy(own, v)

@@ -341,7 +341,7 @@ func (d *decoder) dictionary(n *yaml.Node, v reflect.Value, f *field, path strin
 	out := reflect.MakeMapWithSize(t, len(n.Content)/2)
 	d.pairs(n, path, func(key, value *yaml.Node) {
 		at := join(path, key.Value)
-		d.mark(value, at)
+		d.markPair(key, value, at)
 		element := reflect.New(t.Elem()).Elem()
 		d.value(value, element, f, at)
 		out.SetMapIndex(reflect.ValueOf(key.Value).Convert(t.Key()), element)

@@ -350,6 +350,7 @@ var (
 	rawOptionsType = reflect.TypeFor[RawOptions]()
 	patternsType   = reflect.TypeFor[Patterns]()
 	keyType        = reflect.TypeFor[Key]()
+	claimsType     = reflect.TypeFor[Claims]()
 )
 
 // oneOrList has the types of lists whose only mapping may be written without a list.

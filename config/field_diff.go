@@ -138,7 +138,7 @@ func (d *fieldDiffer) maps(path string, old, next reflect.Value, how tags) {
 			b = written(d.types, v)
 		}
 		if a != b {
-			d.changed(join(path, key.String()), a, b, how.class, how.unordered())
+			d.changed(join(path, key.String()), a, b, how.class, d.effect(path, old, next, how))
 		}
 	}
 }
@@ -253,6 +253,15 @@ func written(types structTypes, v reflect.Value) string {
 			if text := written(types, fv); text != "" && !fv.IsZero() && !isOff(fv, f) {
 				parts = append(parts, f.name+": "+text)
 			}
+		}
+		return "{" + strings.Join(parts, ", ") + "}"
+	case t.Kind() == reflect.Map && t.Key().Kind() == reflect.String:
+		var parts []string
+		for _, key := range sortedKeys(v, v) {
+			parts = append(parts, oneLine(key.String())+": "+written(types, v.MapIndex(key)))
+		}
+		if len(parts) == 0 {
+			return ""
 		}
 		return "{" + strings.Join(parts, ", ") + "}"
 	default:

@@ -2,6 +2,7 @@ package config
 
 import (
 	"log/slog"
+	"maps"
 	"slices"
 	"strings"
 	"time"
@@ -68,6 +69,14 @@ type Auth struct {
 	TrustedProxies []string `yaml:"trustedProxies" pattern:"proxy" effect:"more" doc:"Networks (10.0.0.0/8) whose X-Forwarded-For counts for peer, and unix for peers that connect to a unix listener."`
 }
 
+// ClaimNames returns the names of the claims that callers may have, sorted.
+func (a *Auth) ClaimNames() []string {
+	if a.JWT == nil || !slices.Contains(a.Identify, "jwt") {
+		return nil
+	}
+	return slices.Sorted(maps.Keys(a.JWT.Claims))
+}
+
 // UnixPeers is the entry in a list of networks for peers of unix listeners.
 const UnixPeers = "unix"
 
@@ -93,7 +102,7 @@ type JWT struct {
 	JWKSURL string     `yaml:"jwksURL" doc:"URL of the JSON Web Key Set, https:// or, on this machine, http://. Fetched at the start, again every 15 minutes or as Cache-Control: max-age says (1 minute to 24 hours), and when a token names an unknown key, at most every 10 seconds. While it cannot be fetched, the last keys stay in use; before the first ones have come, calls with a signed token get UNAVAILABLE (no_keys). An edit to a URL that delivers no keys is rejected."`
 	TLS     *ClientTLS `yaml:"tls" doc:"TLS to the host of jwksURL. Default: https:// with the CA certificates of the system."`
 
-	Claims map[string]string `yaml:"claims" later:"rules match on the caller only" doc:"Claims that rules may match."`
+	Claims map[string]string `yaml:"claims" pattern:"claim" doc:"Claims that rules may use, by the name that they use: tenant: org makes the claim org match.identity.tenant and the key identity.tenant. At most 8. A string is used as it is, a number or a boolean as its JSON text, a list of one such value as that value and a longer one as its JSON text, so that *\"admin\"* matches a list with admin. A token with another value, or with one above 255 bytes, is refused."`
 }
 
 // Tokens identifies callers by a list of tokens.

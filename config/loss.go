@@ -147,6 +147,7 @@ func weakened(old, next *Rule) string {
 		{"service", coversPatterns(n.Service, m.Service)},
 		{"method", coversPatterns(n.Method, m.Method)},
 		{"caller", coversPatterns(n.Caller, m.Caller)},
+		{"identity", n.Identity.cover(m.Identity)},
 		{"peer", coversPeers(n.Peer, m.Peer)},
 		{"upstream", old.ClientSide() == next.ClientSide() && coversPatterns(n.Upstream, m.Upstream)},
 	} {

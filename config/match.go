@@ -10,18 +10,18 @@ import (
 
 // Match selects calls: all of its fields must match; an absent field matches any call.
 type Match struct {
-	Service  Patterns          `yaml:"service" pattern:"glob" doc:"Name of the service."`
-	Method   Patterns          `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
-	Caller   Patterns          `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
-	Peer     Patterns          `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, such as 10.0.0.0/8."`
-	Upstream Patterns          `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
-	Identity map[string]string `yaml:"identity" later:"rules match on the caller only" doc:"Claims of a signed token."`
-	Except   Exceptions        `yaml:"except" doc:"Calls to exclude: those that match all of its fields. Several exceptions form a list. Exceptions do not make the rule more specific."`
+	Service  Patterns   `yaml:"service" pattern:"glob" doc:"Name of the service."`
+	Method   Patterns   `yaml:"method" pattern:"glob" doc:"Name of the method; needs service or upstream."`
+	Caller   Patterns   `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
+	Peer     Patterns   `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, such as 10.0.0.0/8."`
+	Upstream Patterns   `yaml:"upstream" pattern:"glob" doc:"Makes the rule client-side: the upstream that is called."`
+	Identity Claims     `yaml:"identity" pattern:"claimGlob" doc:"Claims of the caller's signed token, by the names in auth.jwt.claims: tenant: acme. All of them must match; a caller without the claim matches none of its patterns."`
+	Except   Exceptions `yaml:"except" doc:"Calls to exclude: those that match all of its fields. Several exceptions form a list. Exceptions do not make the rule more specific."`
 }
 
 // IsZero reports whether no field but Except is set.
 func (m Match) IsZero() bool {
-	return len(m.Service)+len(m.Method)+len(m.Caller)+len(m.Peer)+len(m.Upstream) == 0
+	return len(m.Service)+len(m.Method)+len(m.Caller)+len(m.Peer)+len(m.Upstream)+len(m.Identity) == 0
 }
 
 // Exceptions is a list of exceptions, each of which excludes calls. One alone may be written without a list.
@@ -31,7 +31,7 @@ type Exceptions []Exception
 func (e Exceptions) cover(one Exception) bool {
 	return slices.ContainsFunc(e, func(o Exception) bool {
 		return coversPatterns(o.Service, one.Service) && coversPatterns(o.Method, one.Method) && coversPatterns(o.Caller, one.Caller) &&
-			coversPeers(o.Peer, one.Peer) && coversPatterns(o.Upstream, one.Upstream)
+			o.Identity.cover(one.Identity) && coversPeers(o.Peer, one.Peer) && coversPatterns(o.Upstream, one.Upstream)
 	})
 }
 
@@ -47,6 +47,7 @@ type Exception struct {
 	Caller   Patterns `yaml:"caller" pattern:"callerGlob" doc:"The verified caller, or anonymous."`
 	Peer     Patterns `yaml:"peer" pattern:"cidr" doc:"Networks of the peer, such as 10.0.0.0/8."`
 	Upstream Patterns `yaml:"upstream" pattern:"glob" doc:"The upstream that is called; only beside match.upstream."`
+	Identity Claims   `yaml:"identity" pattern:"claimGlob" doc:"Claims of the caller's signed token, as in match."`
 }
 
 // field returns a field in which the exception and a match have nothing in common; "" if there is none, or if the lists are too
@@ -63,12 +64,15 @@ func (e Exception) field(m *Match) string {
 			return f.name
 		}
 	}
+	if name := e.Identity.apart(m.Identity); name != "" {
+		return "identity." + name
+	}
 	return ""
 }
 
 // IsZero reports whether no field is set.
 func (e Exception) IsZero() bool {
-	return len(e.Service)+len(e.Method)+len(e.Caller)+len(e.Peer)+len(e.Upstream) == 0
+	return len(e.Service)+len(e.Method)+len(e.Caller)+len(e.Peer)+len(e.Upstream)+len(e.Identity) == 0
 }
 
 // Patterns is a value, a glob (* is any text) or a list of them, one of which must match.
@@ -77,7 +81,7 @@ type Patterns []string
 // ofUpstream reports whether all calls of an upstream are excluded.
 func (e Exceptions) ofUpstream(name string) bool {
 	return slices.ContainsFunc(e, func(x Exception) bool {
-		return x.Upstream.match(name) && len(x.Service)+len(x.Method)+len(x.Caller) == 0
+		return x.Upstream.match(name) && len(x.Service)+len(x.Method)+len(x.Caller)+len(x.Identity) == 0
 	})
 }
 
@@ -98,7 +102,7 @@ func overlap(a, b *Match) bool {
 			return false
 		}
 	}
-	return true
+	return a.Identity.apart(b.Identity) == ""
 }
 
 // mayOverlap reports whether one of globs may match a text that pattern matches.
@@ -110,7 +114,7 @@ func mayOverlap(pattern string, globs []string) bool {
 func covers(wide, narrow *Match) bool {
 	return len(wide.Except) == 0 && (len(wide.Upstream) > 0) == (len(narrow.Upstream) > 0) && coversPatterns(wide.Upstream, narrow.Upstream) &&
 		coversPatterns(wide.Method, narrow.Method) && coversPatterns(wide.Service, narrow.Service) &&
-		coversPatterns(wide.Caller, narrow.Caller) && coversPeers(wide.Peer, narrow.Peer)
+		coversPatterns(wide.Caller, narrow.Caller) && wide.Identity.cover(narrow.Identity) && coversPeers(wide.Peer, narrow.Peer)
 }
 
 // coversPatterns reports whether wide matches every text that narrow matches. No patterns match all.
@@ -143,50 +147,76 @@ func allCovered(wide, narrow Patterns, covers func(w, n string) bool) bool {
 }
 
 // rank is the specificity of a match for a call, field by field in the order in which rules are compared.
-type rank [5]int
+type rank [6]int
 
 func (a rank) compare(b rank) int { return slices.Compare(a[:], b[:]) }
 
 // ranks returns the lowest and the highest rank that m may have for a call that other matches too. Of a list, the
 // element that matched counts.
 func ranks(m, other *Match) (least, most rank) {
-	overlap := func(a, b string) bool { return coversNetwork(a, b) || coversNetwork(b, a) }
-	ofNetwork := func(text string) int {
-		p, _ := netip.ParsePrefix(text) // an invalid one covers and overlaps nothing
-		return NetworkNarrowness(p)
+	text := ordering{Patterns{"*"}, Narrowness, wildcard.Covers, wildcard.Overlap}
+	networks := ordering{
+		Patterns{"0.0.0.0/0", "::/0"},
+		func(text string) int {
+			p, _ := netip.ParsePrefix(text) // an invalid one covers and overlaps nothing
+			return NetworkNarrowness(p)
+		},
+		coversNetwork,
+		func(a, b string) bool { return coversNetwork(a, b) || coversNetwork(b, a) },
 	}
+	const identity = 3
 	for i, f := range [len(least)]struct {
-		patterns, others, all Patterns
-		narrowness            func(string) int
-		covers, overlap       func(a, b string) bool
+		patterns, others Patterns
+		ordering
 	}{
-		{m.Method, other.Method, Patterns{"*"}, Narrowness, wildcard.Covers, wildcard.Overlap},
-		{m.Service, other.Service, Patterns{"*"}, Narrowness, wildcard.Covers, wildcard.Overlap},
-		{m.Caller, other.Caller, Patterns{"*"}, Narrowness, wildcard.Covers, wildcard.Overlap},
-		{m.Peer, other.Peer, Patterns{"0.0.0.0/0", "::/0"}, ofNetwork, coversNetwork, overlap},
-		{m.Upstream, other.Upstream, Patterns{"*"}, Narrowness, wildcard.Covers, wildcard.Overlap},
+		{m.Method, other.Method, text},
+		{m.Service, other.Service, text},
+		{m.Caller, other.Caller, text},
+		identity: {},
+		{m.Peer, other.Peer, networks},
+		{m.Upstream, other.Upstream, text},
 	} {
-		if len(f.others) == 0 {
-			f.others = f.all
+		if i != identity {
+			least[i], most[i] = f.span(f.patterns, f.others)
 		}
-		least[i] = Exact
-		same := slices.Equal(f.patterns, f.others)
-		for j, o := range f.others {
-			narrowest, patterns := 0, f.patterns // 0 as for absent ones
-			if same {
-				// No pattern that covers o is narrower than o itself.
-				patterns = patterns[j : j+1]
-			}
-			for _, p := range patterns {
-				if f.covers(p, o) {
-					narrowest = max(narrowest, f.narrowness(p))
-				}
-				if f.overlap(p, o) {
-					most[i] = max(most[i], f.narrowness(p))
-				}
-			}
-			least[i] = min(least[i], narrowest)
+	}
+	for name, patterns := range m.Identity {
+		lowest, highest := text.span(patterns, other.Identity[name])
+		least[identity] += lowest
+		most[identity] += highest
+	}
+	return least, most
+}
+
+// ordering compares the patterns of one field.
+type ordering struct {
+	all             Patterns // what an absent field matches
+	narrowness      func(string) int
+	covers, overlap func(a, b string) bool
+}
+
+// span returns the narrowness of the element of patterns that matches a value which others match too: the lowest and the highest.
+func (o *ordering) span(patterns, others Patterns) (least, most int) {
+	if len(others) == 0 {
+		others = o.all
+	}
+	least = Exact
+	same := slices.Equal(patterns, others)
+	for j, other := range others {
+		narrowest, patterns := 0, patterns // 0 as for absent ones
+		if same {
+			// No pattern that covers other is narrower than other itself.
+			patterns = patterns[j : j+1]
 		}
+		for _, p := range patterns {
+			if o.covers(p, other) {
+				narrowest = max(narrowest, o.narrowness(p))
+			}
+			if o.overlap(p, other) {
+				most = max(most, o.narrowness(p))
+			}
+		}
+		least = min(least, narrowest)
 	}
 	return least, most
 }

@@ -6,6 +6,7 @@ import (
 	"regexp"
 	"strconv"
 	"strings"
+	"unicode"
 
 	"github.com/easymicro/easymicro/wire/code"
 )
@@ -31,6 +32,8 @@ var patterns = map[string]func(text string) (normal, message, suggestion string)
 	"any":         func(text string) (string, string, string) { return text, "", "" }, // any scalar, as written
 
 	"callerGlob": callerGlob,
+	"claimGlob":  claimGlob,
+	"claim":      matching(`^[^\x00-\x1f\x7f]{1,255}$`, "must be the name of a claim, of 1 to 255 characters"),
 }
 
 func matching(form, message string) func(string) (string, string, string) {
@@ -47,15 +50,14 @@ func matching(form, message string) func(string) (string, string, string) {
 	}
 }
 
-var usableKey = matching(`^(caller|method|peer(/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?|metadata\.[^\s]{1,128})$`,
-	"must be caller, method, metadata.NAME, peer or peer/N (N bits of an IPv6 address)")
+var limitKey = matching(`^(caller|method|peer(/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?|metadata\.[^\s]{1,128}|identity\.`+claimName+`)$`,
+	"must be caller, method, identity.NAME, metadata.NAME, peer or peer/N (N bits of an IPv6 address)")
 
-func limitKey(text string) (normal, message, suggestion string) {
-	if strings.HasPrefix(text, "identity.") {
-		return text, fmt.Sprintf("%s is not supported yet", clip(text)), ""
-	}
-	return usableKey(text)
-}
+// claimName is the form of the names that auth.jwt.claims gives to claims.
+const claimName = `[A-Za-z][A-Za-z0-9_-]{0,63}`
+
+// ClaimNameForm is a regular expression for the names that auth.jwt.claims gives to claims.
+const ClaimNameForm = `^` + claimName + `$`
 
 func glob(text string) (normal, message, suggestion string) {
 	message, separator := noGlob(text)
@@ -90,6 +92,22 @@ func callerGlob(text string) (normal, message, suggestion string) {
 		return text, "is empty, which matches nothing: leave the key out to match all", ""
 	case len(text) > 255 || strings.ContainsAny(text, " \t\r\n"):
 		return text, fmt.Sprintf("must be at most 255 characters without whitespace, not %q", clip(text)), ""
+	}
+	return text, "", ""
+}
+
+// claimGlob accepts values of all kinds, since the issuer of tokens chooses them.
+func claimGlob(text string) (normal, message, suggestion string) {
+	const form = "must be at most 255 characters without control characters, not %q"
+	switch {
+	case text == "":
+		return text, "is empty, which matches nothing: * matches all callers with the claim", ""
+	case len(text) > 255 || strings.ContainsFunc(text, unicode.IsControl):
+		return text, fmt.Sprintf(form, clip(text)), ""
+	case strings.HasPrefix(text, "!"):
+		return text, fmt.Sprintf("%q: the only wildcard is *; exceptions go into match.except", clip(text)), ""
+	case strings.ContainsAny(text, notInPatterns):
+		return text, fmt.Sprintf("%q: the only wildcard is *; write several patterns as a list", clip(text)), listFor(text, ",")
 	}
 	return text, "", ""
 }

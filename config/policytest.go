@@ -37,6 +37,7 @@ type TestSteps []TestStep
 type TestStep struct {
 	To          string            `yaml:"to" required:"true" doc:"Service.Method of this host, or UPSTREAM.Method for calls of this host to an upstream."`
 	Caller      string            `yaml:"caller" pattern:"caller" doc:"The verified caller. Default: anonymous."`
+	Identity    map[string]string `yaml:"identity" pattern:"claim" doc:"Claims of the caller's signed token, by the names in auth.jwt.claims: tenant: acme."`
 	Peer        string            `yaml:"peer" pattern:"ip" doc:"Address that the calls come from."`
 	Metadata    map[string]string `yaml:"metadata" doc:"Metadata of each call."`
 	Deadline    Duration          `yaml:"deadline" min:"0" max:"24h" doc:"The caller's own deadline, from the start of each call. Default: none."`

@@ -328,5 +328,11 @@ func (r *recorder) mark(n *yaml.Node, path string) {
 	r.at.list = append(r.at.list, valuePosition{path: r.intern(path), line: int32(n.Line), column: int32(n.Column)})
 }
 
+// markPair records the positions of a value of a mapping and of its key.
+func (r *recorder) markPair(key, value *yaml.Node, path string) {
+	r.mark(value, path)
+	r.mark(key, namePath(path))
+}
+
 // clip shortens text from a file for a message.
 func clip(s string) string { return code.Clip(s, 64) }

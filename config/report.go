@@ -20,6 +20,7 @@ type report struct {
 	operators []AdminToken
 	texts     map[string][]byte // of the files by path as shown
 	now       time.Time
+	anyClaim  bool // callers may have any claim
 	problems  Problems
 	errors    int
 	warnings  int

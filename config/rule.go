@@ -179,9 +179,9 @@ type RateLimit struct {
 	Rate         Rate     `yaml:"rate" required:"true" effect:"more" doc:"Calls in each per; from 1 a day to 10^8 a second, fractions allowed."`
 	Per          Duration `yaml:"per" default:"1s" min:"1ns" max:"24h" effect:"less" doc:"Period of rate. Edits keep the tokens in a bucket; a restart of the host fills it, so that a quota (a per of an hour or more) allows up to burst more calls after each restart."`
 	Burst        int64    `yaml:"burst" min:"1" max:"1000000000" effect:"more" doc:"Calls that may arrive at once. Default: the tokens of one per, at least 1."`
-	Key          Key      `yaml:"key" pattern:"key" doc:"One bucket for each caller, peer, method or metadata.NAME, or for each combination of a list of them. peer is the address for IPv4 and the /64 for IPv6; peer/56 takes another length. Default: one bucket for all."`
+	Key          Key      `yaml:"key" pattern:"key" doc:"One bucket for each caller, peer, method, identity.NAME (a claim that auth.jwt.claims names) or metadata.NAME, or for each combination of a list of them. peer is the address for IPv4 and the /64 for IPv6; peer/56 takes another length. Default: one bucket for all."`
 	MaxKeys      int      `yaml:"maxKeys" default:"10000" min:"1" max:"1000000" effect:"more" doc:"Buckets kept at a time. A bucket is forgotten once it is full again; while none is, new keys share one bucket."`
-	OnMissingKey string   `yaml:"onMissingKey" default:"share" enum:"share,refuse" effect:"less" doc:"Calls without the metadata of the key: share one bucket among all of them, or refuse them."`
+	OnMissingKey string   `yaml:"onMissingKey" default:"share" enum:"share,refuse" effect:"less" doc:"Calls without the metadata or the claim of the key: share one bucket among all of them, or refuse them."`
 	OnExceed     string   `yaml:"onExceed" default:"reject" enum:"reject,wait" effect:"more" doc:"reject at once, or wait for a token."`
 	MaxWait      Duration `yaml:"maxWait" default:"100ms" min:"1ms" max:"1h" effect:"more" doc:"How long to wait for a token, with onExceed: wait."`
 	Scope        string   `yaml:"scope" default:"host" enum:"host,fleet" laterEnum:"fleet" doc:"fleet: divided by the live hosts of the service."`
@@ -196,9 +196,10 @@ const (
 	KeyPeer     = "peer"
 	KeyMethod   = "method"
 	KeyMetadata = "metadata." // followed by a name
+	KeyIdentity = "identity." // followed by the name of a claim in auth.jwt.claims
 )
 
-// How a rate limit treats calls without the metadata of its key.
+// How a rate limit treats calls without the metadata or the claim of its key.
 const (
 	OnMissingKeyShare  = "share"
 	OnMissingKeyRefuse = "refuse"

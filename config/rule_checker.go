@@ -30,11 +30,12 @@ func (c ruleChecker) check() {
 		c.rule(lint.NearBound, &rules[n-1], "", "the set has %d rules, %d %% of the %d that are allowed: match several callers or methods with one rule",
 			n, 100*n/MaxRules, MaxRules)
 	}
-	match, kinds := newMatchChecker(c.report), kindChecker(c)
+	match, claims, kinds := newMatchChecker(c.report), newClaimChecker(c.report), kindChecker(c)
 	for i := range rules {
 		r := &rules[i]
 		c.was(r, &byName, &byWas)
 		match.check(r)
+		claims.check(r)
 		c.modes(r)
 		c.side(r)
 		kinds.check(r)
@@ -209,10 +210,14 @@ func (c kindChecker) limitKey(r *Rule) {
 			c.rule(lint.NameTaken, r, path, "%s is listed twice", kind)
 		case kind == KeyPeer && r.ClientSide():
 			c.rule(lint.Conflicting, r, path, "peer applies to incoming calls only, and match.upstream selects outgoing ones; use caller, method or metadata.NAME")
+		case strings.HasPrefix(part, KeyIdentity):
+			newClaimChecker(c.report).known(r, path, strings.TrimPrefix(part, KeyIdentity), func(meant string) string { return KeyIdentity + meant })
 		}
 	}
-	if r.at.written("rateLimit.onMissingKey") && !slices.ContainsFunc(key, func(part string) bool { return strings.HasPrefix(part, KeyMetadata) }) {
-		c.rule(lint.NoEffect, r, "rateLimit.onMissingKey", "has no effect: no part of the key is metadata.NAME")
+	if r.at.written("rateLimit.onMissingKey") && !slices.ContainsFunc(key, func(part string) bool {
+		return strings.HasPrefix(part, KeyMetadata) || strings.HasPrefix(part, KeyIdentity)
+	}) {
+		c.rule(lint.NoEffect, r, "rateLimit.onMissingKey", "has no effect: no part of the key is metadata.NAME or identity.NAME")
 	}
 }
 

@@ -91,6 +91,8 @@ func (x *ruleEffect) reach(path string) (e Effect, ok bool) {
 		return both(coversPatterns, o.Match.Method, n.Match.Method), true
 	case "match.caller":
 		return both(coversPatterns, o.Match.Caller, n.Match.Caller), true
+	case "match.identity":
+		return tighterIf(n.Match.Identity.cover(o.Match.Identity), o.Match.Identity.cover(n.Match.Identity)), true
 	case "match.peer":
 		return both(coversPeers, o.Match.Peer, n.Match.Peer), true
 	case "match.upstream":

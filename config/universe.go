@@ -2,6 +2,8 @@ package config
 
 import (
 	"fmt"
+	"iter"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -26,8 +28,9 @@ type universe struct {
 	peers   []netip.Addr    // the zero Addr first, if it is a peer or peers do not matter
 	sharing bool            // rules are enforced for some anonymous callers, by their addresses
 
-	networks []netip.Prefix // by which rules distinguish peers
-	partial  bool           // some classes have no call
+	claims   []map[string]string // of identified callers; nil, for none, first
+	networks []netip.Prefix      // by which rules distinguish peers
+	partial  bool                // some classes have no call
 }
 
 // maxRepresentatives bounds the texts that represent patterns.
@@ -56,15 +59,16 @@ func newUniverse(old, next *Set, rules []*Rule, targets []Target, now time.Time)
 	}
 	u.known = setOf(u.callers)
 	u.addPeers(old, next, rules)
+	u.addClaims(old.Manifest, next.Manifest, rules)
 	return u
 }
 
-// before returns the name under which the old set knows a caller.
-func (u *universe) before(caller string) string {
-	if u.known[caller] {
-		return caller
+// before returns a call of a caller as the old set sees it.
+func (u *universe) before(who person, t Target, peer netip.Addr) *accessCall {
+	if u.known[who.name] {
+		return &accessCall{t, who.name, peer, who.claims}
 	}
-	return "anonymous"
+	return &accessCall{t, "anonymous", peer, nil}
 }
 
 func setOf(list []string) map[string]bool {
@@ -257,6 +261,44 @@ func (u *universe) addPeers(old, next *Set, rules []*Rule) {
 	u.networks = networks
 	if u.partial = u.partial || len(u.peers) > maxRepresentatives; len(u.peers) > maxRepresentatives {
 		u.peers = u.peers[:maxRepresentatives]
+	}
+}
+
+// callersOf returns callers with each combination of claims that they may have. Anonymous ones have none.
+func (u *universe) callersOf(names []string) iter.Seq[person] {
+	return func(yield func(person) bool) {
+		for _, name := range names {
+			for _, claims := range u.claims {
+				if (claims == nil || name != "anonymous") && !yield(person{name, claims}) {
+					return
+				}
+			}
+		}
+	}
+}
+
+// addClaims adds a combination of claims for each class that the patterns distinguish.
+func (u *universe) addClaims(old, next *Manifest, rules []*Rule) {
+	u.claims = []map[string]string{nil}
+	if !open(old) && !open(next) {
+		return
+	}
+	patterns := map[string][]string{}
+	for _, r := range rules {
+		claimPatterns(r, func(name string, p Patterns) { patterns[name] = append(patterns[name], p...) })
+	}
+	for _, name := range slices.Sorted(maps.Keys(patterns)) {
+		for _, with := range slices.Clone(u.claims) {
+			for _, value := range u.representatives(patterns[name]) {
+				if len(u.claims) >= maxRepresentatives {
+					u.partial = true
+					return
+				}
+				one := map[string]string{name: value}
+				maps.Copy(one, with)
+				u.claims = append(u.claims, one)
+			}
+		}
 	}
 }
 

@@ -14,6 +14,7 @@ import (
 // validate runs all checkers over the set of r.
 func validate(r *report) Problems {
 	listenerChecker{r}.check()
+	newClaimChecker(r).settings()
 	serviceChecker{r}.check()
 	upstreamChecker{r}.check()
 	gatewayChecker{r}.check()
@@ -25,10 +26,10 @@ func validate(r *report) Problems {
 	return r.sorted()
 }
 
-// validateRules validates rules without a manifest. Callers count as authenticated, so rules that name one draw no
-// warning.
+// validateRules validates rules without a manifest. Callers count as authenticated, and may have any claim, so
+// rules that name one draw no warning.
 func validateRules(rules []Rule) Problems {
-	r := &report{m: &Manifest{Auth: Auth{Identify: []string{"token"}}}, rules: rules, now: time.Now()}
+	r := &report{m: &Manifest{Auth: Auth{Identify: []string{"token"}}}, rules: rules, now: time.Now(), anyClaim: true}
 	checkRules(r)
 	return r.sorted()
 }

@@ -12,12 +12,13 @@ import (
 type Widening struct {
 	Target
 	Caller   string
-	Peer     netip.Addr // of the caller; zero if addresses do not matter, or it has none
-	Proxy    netip.Addr // through which the call comes; zero if that does not matter
-	Rule     string     // the rule that refused it; empty if another setting changed
-	Cause    string     // what changed: "only-web: mode enforce → shadow"
-	Position Position   // of the change
-	OK       bool       // the rule has widen: ok
+	Claims   map[string]string // of the caller; nil: they do not matter
+	Peer     netip.Addr        // of the caller; zero if addresses do not matter, or it has none
+	Proxy    netip.Addr        // through which the call comes; zero if that does not matter
+	Rule     string            // the rule that refused it; empty if another setting changed
+	Cause    string            // what changed: "only-web: mode enforce → shadow"
+	Position Position          // of the change
+	OK       bool              // the rule has widen: ok
 
 	shown string // the caller and its address, as String has them
 }
@@ -66,7 +67,8 @@ func Widened(old, next *Set, changes Changes, targets []Target) Widenings {
 	}
 	changed := s.changedRules(old, next)
 	s.moved = !slices.Equal(proxiesOf(old), proxiesOf(next))
-	if len(changed) == 0 && !s.moved && slices.Equal(identified(old, now), identified(next, now)) && open(old.Manifest) == open(next.Manifest) {
+	s.renamed = renamedClaim(old.Manifest, next.Manifest, slices.Concat(s.old.rules, s.next.rules))
+	if len(changed) == 0 && !s.moved && s.renamed == "" && slices.Equal(identified(old, now), identified(next, now)) && open(old.Manifest) == open(next.Manifest) {
 		return Widenings{}
 	}
 	s.u = newUniverse(old, next, slices.Concat(s.old.rules, s.next.rules), targets, now)
@@ -86,6 +88,7 @@ type wideningSearch struct {
 	u         *universe
 	changes   Changes
 	moved     bool     // other proxies are trusted
+	renamed   string   // a claim that is another one of the token than before
 	shared    []string // rules with enforceShare that were not compared for all addresses
 	list      []Widening
 	steps     int
@@ -135,18 +138,18 @@ func (s *wideningSearch) byRule(changed changedRule) {
 		if !matchesTarget(r.Rule, t) {
 			continue
 		}
-		for _, caller := range callers {
+		for who := range s.u.callersOf(callers) {
 			for _, peer := range s.u.peers {
 				if s.done() {
 					return
 				}
 				s.steps++
-				c := &accessCall{t, caller, peer}
+				c := &accessCall{t, who.name, peer, who.claims}
 				if !s.passes(r, heir, c) {
 					continue
 				}
 				peer = c.peer
-				w := Widening{Target: t, Caller: caller, Rule: r.Name, OK: changed.ok()}
+				w := Widening{Target: t, Caller: who.name, Claims: who.claims, Rule: r.Name, OK: changed.ok()}
 				w.setPeer(peer, peer != s.u.peers[0] || usesPeers(changed.rule) || heir != nil && usesPeers(heir))
 				w.Cause, w.Position = s.causeOf(changed.rule, heir)
 				s.list = append(s.list, w)
@@ -175,7 +178,7 @@ func (s *wideningSearch) passes(r *accessRule, heir *Rule, c *accessCall) bool {
 	var found bool
 	c.peer, found = s.u.alike(c.peer, func(a netip.Addr) bool {
 		s.steps++
-		return let(&accessCall{c.Target, c.caller, a})
+		return let(&accessCall{c.Target, c.caller, a, c.claims})
 	})
 	if !found {
 		s.undecided(r, heir)
@@ -197,7 +200,7 @@ func usesPeers(r *Rule) bool {
 
 // setPeer sets the address of the caller, and whether the text shows it.
 func (w *Widening) setPeer(peer netip.Addr, matters bool) {
-	w.Peer, w.shown = peer, w.Caller
+	w.Peer, w.shown = peer, w.Caller+claimsText(w.Claims)
 	switch {
 	case !matters:
 	case peer.IsValid():
@@ -224,20 +227,20 @@ func (s *wideningSearch) causeOf(r, heir *Rule) (string, Position) {
 
 // byCaller finds a call that is let through because its caller, which was anonymous before, is identified now.
 func (s *wideningSearch) byCaller() {
-	for _, caller := range s.u.fresh {
+	for who := range s.u.callersOf(s.u.fresh) {
 		for _, t := range s.u.targets {
 			for _, peer := range s.u.peers {
 				if s.done() {
 					return
 				}
 				s.steps++
-				if s.next.refuses(&accessCall{t, caller, peer}, &s.steps) {
+				if s.next.refuses(&accessCall{t, who.name, peer, who.claims}, &s.steps) {
 					continue
 				}
 				if from, refused := s.refusedBefore(t, peer); refused {
-					w := Widening{Target: t, Caller: caller}
+					w := Widening{Target: t, Caller: who.name, Claims: who.claims}
 					w.setPeer(from, from != s.u.peers[0])
-					w.Cause, w.Position = s.causeOfCaller(caller)
+					w.Cause, w.Position = s.causeOfCaller(who.name)
 					s.list = append(s.list, w)
 					return
 				}
@@ -249,8 +252,8 @@ func (s *wideningSearch) byCaller() {
 // refusedBefore reports whether the old set refuses a call of an anonymous caller, and from which of the addresses that are like
 // peer.
 func (s *wideningSearch) refusedBefore(t Target, peer netip.Addr) (from netip.Addr, refused bool) {
-	refuses := func(a netip.Addr) bool { return s.old.refuses(&accessCall{t, "anonymous", a}, &s.steps) }
-	c := &accessCall{t, "anonymous", peer}
+	refuses := func(a netip.Addr) bool { return s.old.refuses(&accessCall{t, "anonymous", a, nil}, &s.steps) }
+	c := &accessCall{t, "anonymous", peer, nil}
 	if !s.u.shares(c) {
 		return peer, refuses(peer)
 	}
@@ -295,20 +298,20 @@ func (s *wideningSearch) byProxy(old, next []string) {
 			continue
 		}
 		for _, t := range s.u.targets {
-			for _, caller := range slices.Concat(s.u.callers, s.u.fresh) {
+			for who := range s.u.callersOf(slices.Concat(s.u.callers, s.u.fresh)) {
 				for _, client := range s.u.peers {
 					if s.done() {
 						return
 					}
 					s.steps++
-					was, is := &accessCall{t, s.u.before(caller), client}, &accessCall{t, caller, proxy}
+					was, is := s.u.before(who, t, client), &accessCall{t, who.name, proxy, who.claims}
 					if after.trust(proxy) {
 						was.peer, is.peer = proxy, client
 					}
 					if !client.IsValid() || !s.old.refuses(was, &s.steps) || s.next.refuses(is, &s.steps) {
 						continue
 					}
-					w := Widening{Target: t, Caller: caller, Proxy: proxy}
+					w := Widening{Target: t, Caller: who.name, Claims: who.claims, Proxy: proxy}
 					w.setPeer(client, true)
 					w.shown += " behind the proxy " + proxyText(proxy)
 					w.Cause, w.Position = s.setting("auth.trustedProxies")
@@ -334,6 +337,8 @@ func (s *wideningSearch) found() Widenings {
 		w.Undecided = fmt.Sprintf("there may be more than these %d", maxWidenings)
 	case s.steps >= maxWideningSteps:
 		w.Undecided = "there are too many callers, methods and rules to compare all of them"
+	case s.renamed != "":
+		w.Undecided = fmt.Sprintf("rules match on identity.%s, and auth.jwt.claims makes it another claim of the token", clip(s.renamed))
 	case s.moved && s.u.sharing:
 		w.Undecided = "enforceShare selects anonymous callers by their addresses, and auth.trustedProxies changes these"
 	case len(s.shared) > 0 && !s.u.partial:

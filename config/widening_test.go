@@ -189,3 +189,38 @@ func TestWhatEnforceShareWidensIsDecided(t *testing.T) {
 		})
 	}
 }
+
+func TestAWideningMayBeForCallersWithAClaim(t *testing.T) {
+	t.Parallel()
+	const (
+		auth  = "services: [{name: Arith, handler: x}]\nauth: {identify: [jwt], jwt: {jwksFile: k.json, issuer: i, audience: a, claims: {tenant: org, plan: plan}}}\n"
+		acme  = "rules: [{name: acme, match: {service: Arith, identity: {tenant: acme}}, access: {deny: [{caller: \"*\"}]}}]\n"
+		gold  = "rules: [{name: acme, match: {service: Arith, identity: {tenant: acme, plan: gold}}, access: {deny: [{caller: \"*\"}]}}]\n"
+		other = "rules: [{name: acme, match: {service: Arith, identity: {tenant: \"a*\"}}, access: {deny: [{caller: \"*\"}]}}]\n"
+		all   = "rules: [{name: acme, match: {service: Arith}, access: {deny: [{caller: \"*\"}]}}]\n"
+		but   = "rules: [{name: acme, match: {service: Arith, except: {identity: {tenant: acme}}}, access: {deny: [{caller: \"*\"}]}}]\n"
+	)
+	for name, c := range map[string]struct{ auth, old, next, want string }{
+		"removed":    {auth, acme, "rules: []", "wider: x (tenant acme) may now call Arith.Div (acme removed, policies.yaml:1)"},
+		"narrower":   {auth, acme, gold, "wider: x (tenant acme) may now call Arith.Div (acme: match.identity.plan any → gold, policies.yaml:1)"},
+		"wider":      {auth, acme, other, ""},
+		"shorter":    {auth, other, acme, "wider: x (tenant ax) may now call Arith.Div (acme: match.identity.tenant a* → acme, policies.yaml:1)"},
+		"all":        {auth, acme, all, ""},
+		"only acme":  {auth, all, acme, "wider: anonymous may now call Arith.Div (acme: match.identity.tenant any → acme, policies.yaml:1)"},
+		"but acme":   {auth, all, but, "wider: x (tenant acme) may now call Arith.Div (acme: match.except none → {identity: {tenant: acme}}, policies.yaml:1)"},
+		"other name": {strings.Replace(auth, "tenant: org", "tenant: team", 1), acme, acme, "rules match on identity.tenant, and auth.jwt.claims makes it another claim of the token"},
+	} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			old, next := setOf(t, auth, c.old, ""), setOf(t, c.auth, c.next, "")
+			w := config.Widened(old, next, config.Diff(old, next), arith)
+			got := w.Undecided
+			for i := range w.List {
+				got += w.List[i].String()
+			}
+			if got != c.want {
+				t.Errorf("%s\nwant %s", got, c.want)
+			}
+		})
+	}
+}

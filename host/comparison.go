@@ -33,12 +33,14 @@ func (c *comparison) begin(w *window, call *wire.Call, m *route.Method, req *wir
 		return
 	}
 	if w.turnedAway {
-		caller, err := w.baseline.identity.caller(call, call.Certificate(), call.Peer(), req.Metadata)
+		caller, claims, err := w.baseline.identity.caller(call, call.Certificate(), call.Peer(), req.Metadata)
 		if err != nil {
 			return
 		}
 		deadline, _ := wire.CallerDeadline(call.Arrived(), req.Metadata)
-		c.call = policies.Call{Caller: caller, Peer: call.Peer(), Metadata: metadataOf(call, req), Arrived: call.Arrived(), Deadline: deadline}
+		c.call = policies.Call{
+			Caller: caller, Claims: claims, Peer: call.Peer(), Metadata: metadataOf(call, req), Arrived: call.Arrived(), Deadline: deadline,
+		}
 	}
 	c.ask(call, w.rules.Guard(m.Target))
 }

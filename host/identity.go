@@ -49,7 +49,7 @@ func newIdentity(set *config.Set, host string, running *generation) (identity, c
 	if a.JWT == nil || !slices.Contains(id.ways, identifyJWT) {
 		return id, nil, nil
 	}
-	options := bearer.Options{Issuer: a.JWT.Issuer, Audience: a.JWT.Audience, CallerClaim: a.JWT.CallerClaim}
+	options := bearer.Options{Issuer: a.JWT.Issuer, Audience: a.JWT.Audience, CallerClaim: a.JWT.CallerClaim, Claims: a.JWT.Claims}
 	var kept config.Problems
 	before := running.verifier()
 	if a.JWT.JWKSURL != "" {
@@ -98,11 +98,11 @@ func (id *identity) same(o *identity) bool {
 
 // caller returns the caller of a request with a certificate of its peer, or nil: of the first way that has an answer. ctx bounds how
 // long it waits to verify a signature.
-func (id *identity) caller(ctx context.Context, proof *x509.Certificate, peer netip.Addr, m wire.Metadata) (string, error) {
+func (id *identity) caller(ctx context.Context, proof *x509.Certificate, peer netip.Addr, m wire.Metadata) (name string, claims map[string]string, err error) {
 	for _, way := range id.ways {
 		if way == identifyMTLS {
 			if name := certified(proof, id.callerFrom); name != "" {
-				return name, nil
+				return name, nil, nil
 			}
 			continue
 		}
@@ -114,10 +114,11 @@ func (id *identity) caller(ctx context.Context, proof *x509.Certificate, peer ne
 		case way == identifyJWT && (isSigned || id.tokens == nil):
 			return id.signedCaller(ctx, peer, auth)
 		case way == identifyToken && (!isSigned || id.signed == nil || id.lists(auth)):
-			return id.listedCaller(auth)
+			name, err = id.listedCaller(auth)
+			return name, nil, err
 		}
 	}
-	return policies.Anonymous, nil
+	return policies.Anonymous, nil, nil
 }
 
 // maxCaller bounds the name of a caller in a certificate or a signed token, as that of a token in the list.
@@ -146,24 +147,24 @@ func matchable(name string) bool {
 		!strings.ContainsFunc(name, func(r rune) bool { return r == '*' || !unicode.IsGraphic(r) || unicode.IsSpace(r) })
 }
 
-// signedCaller returns the caller of a signed token. Any other credential is refused rather than ignored.
-func (id *identity) signedCaller(ctx context.Context, peer netip.Addr, auth string) (string, error) {
+// signedCaller returns the caller of a signed token, with its claims. Any other credential is refused rather than ignored.
+func (id *identity) signedCaller(ctx context.Context, peer netip.Addr, auth string) (name string, claims map[string]string, err error) {
 	token := unschemed(auth)
 	if !bearer.Looks(token) {
-		return "", id.refuse(unsupported(auth, "not a signed token (JWT)"))
+		return "", nil, id.refuse(unsupported(auth, "not a signed token (JWT)"))
 	}
-	name, err := id.signed.Caller(ctx, peer, token)
+	name, claims, err = id.signed.Caller(ctx, peer, token)
 	switch busy := new(bearer.BusyError); {
 	case errors.As(err, &busy):
-		return "", code.Refuse(code.Unavailable, code.ReasonOverloaded, busy.Error(), "", id.host, busy.RetryAfter)
+		return "", nil, code.Refuse(code.Unavailable, code.ReasonOverloaded, busy.Error(), "", id.host, busy.RetryAfter)
 	case errors.Is(err, bearer.ErrNoKeys):
-		return "", code.Refuse(code.Unavailable, code.ReasonNoKeys, err.Error(), "", id.host, time.Second)
+		return "", nil, code.Refuse(code.Unavailable, code.ReasonNoKeys, err.Error(), "", id.host, time.Second)
 	case err != nil:
-		return "", id.refuse(err.Error())
+		return "", nil, id.refuse(err.Error())
 	case !matchable(name) || name == policies.Anonymous:
-		return "", id.refuse("the token names a caller that no rule can match")
+		return "", nil, id.refuse("the token names a caller that no rule can match")
 	}
-	return name, nil
+	return name, claims, nil
 }
 
 func (id *identity) refuse(what string) error {

@@ -135,7 +135,7 @@ func (s *serving) baselineWindow() *window {
 
 // identify finds out who calls.
 func (s *serving) identify(req *wire.Frame) (err error) {
-	if s.caller, err = s.generation.identity.caller(s.wire, s.wire.Certificate(), s.wire.Peer(), req.Metadata); err == nil {
+	if s.caller, s.policy.Claims, err = s.generation.identity.caller(s.wire, s.wire.Certificate(), s.wire.Peer(), req.Metadata); err == nil {
 		return nil
 	}
 	if w := s.baselineWindow(); w != nil && w.turnedAway {
@@ -154,7 +154,8 @@ func (s *serving) enter(req *wire.Frame) error {
 		return code.Refuse(code.DeadlineExceeded, code.ReasonExpired, what, "", s.recorder.name, 0)
 	}
 	s.policy = policies.Call{
-		Caller: s.caller, Peer: s.wire.Peer(), Metadata: metadataOf(s.wire, req), Arrived: s.wire.Arrived(), Deadline: deadline,
+		Caller: s.caller, Claims: s.policy.Claims, Peer: s.wire.Peer(), Metadata: metadataOf(s.wire, req), Arrived: s.wire.Arrived(),
+		Deadline: deadline,
 	}
 	if w != nil {
 		s.compare(w, req)

@@ -217,12 +217,12 @@ func (w *window) gone(ctx context.Context, service, method string, who as) {
 	if !ok || m.IsRemote() && !m.Known() { // callers may invent names of other hosts' methods
 		return
 	}
-	caller, err := w.baseline.identity.caller(ctx, who.proof, who.peer, who.metadata)
+	caller, claims, err := w.baseline.identity.caller(ctx, who.proof, who.peer, who.metadata)
 	if err != nil {
 		return
 	}
 	var ticket policies.Ticket
-	call := policies.Call{Caller: caller, Peer: who.peer, Metadata: &who.metadata}
+	call := policies.Call{Caller: caller, Claims: claims, Peer: who.peer, Metadata: &who.metadata}
 	if w.rules.Guard(m.Target).Enter(ctx, &call, &ticket) != nil {
 		return
 	}

@@ -14,6 +14,7 @@ type exception struct {
 	config                       *config.Exception
 	services, methods, upstreams []glob
 	callers                      patternSet
+	claims                       claimSet
 	peers                        []netip.Prefix
 }
 
@@ -30,14 +31,14 @@ func compileExceptions(list config.Exceptions) ([]*exception, error) {
 		}
 		compiled = append(compiled, &exception{
 			config: c, services: compileGlobs(c.Service), methods: compileGlobs(c.Method), upstreams: compileGlobs(c.Upstream),
-			callers: newPatternSet(c.Caller), peers: peers,
+			callers: newPatternSet(c.Caller), claims: newClaimSet(c.Identity), peers: peers,
 		})
 	}
 	return compiled, nil
 }
 
 // ofAll reports whether the exception excludes all calls of a method, regardless of the caller.
-func (x *exception) ofAll() bool { return x.callers.empty() && len(x.peers) == 0 }
+func (x *exception) ofAll() bool { return x.callers.empty() && len(x.claims)+len(x.peers) == 0 }
 
 // matchesTarget reports whether the exception is about calls of a method, of an upstream for client-side rules.
 func (x *exception) matchesTarget(t Target, upstream string) bool {
@@ -48,7 +49,8 @@ func anyOrMatches(globs []glob, s string) bool { return len(globs) == 0 || match
 
 // matchesCall reports whether the exception excludes a call of a method that it matches.
 func (x *exception) matchesCall(c *Call) bool {
-	return (x.callers.empty() || x.callers.match(c.Caller)) && (len(x.peers) == 0 || contains(x.peers, c.Peer))
+	return (x.callers.empty() || x.callers.match(c.Caller)) && x.claims.match(c.Claims) &&
+		(len(x.peers) == 0 || contains(x.peers, c.Peer))
 }
 
 // text returns the patterns of the exception that match a call: "except caller ops".
@@ -63,6 +65,9 @@ func (x *exception) text(of *subject, c *Call) string {
 	add("service", x.config.Service, of.target.Service)
 	add("method", x.config.Method, of.target.Method)
 	add("caller", x.config.Caller, c.Caller)
+	for _, name := range x.config.Identity.Names() {
+		add(config.KeyIdentity+name, x.config.Identity[name], c.Claims[name])
+	}
 	if i := slices.IndexFunc(x.peers, func(network netip.Prefix) bool { return network.Contains(c.Peer) }); i >= 0 {
 		parts = append(parts, "peer "+x.config.Peer[i])
 	}
@@ -77,6 +82,11 @@ func (x *exception) overlaps(of *region) bool {
 	c := x.config
 	if !some(c.Service, of.service) || !some(c.Method, of.method) || !some(c.Caller, of.caller) || !some(c.Upstream, of.upstream) {
 		return false
+	}
+	for name, pattern := range of.claims {
+		if !some(c.Identity[name], pattern) {
+			return false
+		}
 	}
 	return len(x.peers) == 0 || !of.peer.IsValid() || slices.ContainsFunc(x.peers, of.peer.Overlaps)
 }
@@ -94,6 +104,11 @@ func (x *exception) coversException(o *exception, of *region) bool {
 		!all(a.Upstream, b.Upstream, of.upstream) {
 		return false
 	}
+	for name, wide := range a.Identity {
+		if known := of.claims[name]; (known == "" || !wildcard.MatchAny(wide, known)) && (len(b.Identity[name]) == 0 || !all(wide, b.Identity[name], "")) {
+			return false
+		}
+	}
 	if len(x.peers) == 0 || of.peer.IsValid() && covered(of.peer, x.peers) {
 		return true
 	}
@@ -103,7 +118,8 @@ func (x *exception) coversException(o *exception, of *region) bool {
 // region is a set of calls: those that match one pattern in each field, * for a field that is not given.
 type region struct {
 	service, method, caller, upstream string
-	peer                              netip.Prefix // zero: all peers, known or not
+	claims                            map[string]string // those that are not here are any, or none
+	peer                              netip.Prefix      // zero: all peers, known or not
 }
 
 // leaveOut reports whether exceptions exclude all calls of the region. Names are only excluded by one exception alone, since
@@ -125,7 +141,7 @@ func leaveOut(except []*exception, of *region) bool {
 // coversNames reports whether the exception matches all calls of the region, apart from their peers.
 func (x *exception) coversNames(of *region) bool {
 	return anyOrMatches(x.services, of.service) && anyOrMatches(x.methods, of.method) && anyOrMatches(x.upstreams, of.upstream) &&
-		(x.callers.empty() || x.callers.match(of.caller))
+		(x.callers.empty() || x.callers.match(of.caller)) && x.claims.match(of.claims)
 }
 
 // covered reports whether all addresses of a network are in others.

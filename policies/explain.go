@@ -9,6 +9,40 @@ import (
 	"github.com/easymicro/easymicro/wire/wildcard"
 )
 
+// explain is the Explain of a snapshot, which may be nil.
+func explain(s *Snapshot, of *subject, c *Call) Explanation {
+	t := of.target
+	x := Explanation{Upstream: of.upstream, Service: t.Service, Method: t.Method, Caller: c.Caller, Kinds: []KindExplanation{}}
+	if c.Peer.IsValid() {
+		x.Peer = c.Peer.String()
+	}
+	x.Identity = c.Claims
+	if s == nil {
+		return x
+	}
+	x.Revision = s.revision
+	kinds, matching := config.ServerKinds(), s.Guard(t).matching
+	switch {
+	case of.upstream != "":
+		kinds, matching = config.ClientKinds(), s.outbound.match(t, of.upstream)
+	case s.guards[t] == nil && s.neighbours.remote != nil && s.neighbours.remote(t.Service):
+		matching = s.inbound.match(t, "")
+	}
+	matching = withExcepted(s.rules, matching, of)
+	for _, kind := range kinds {
+		k := explainKind(kind, matching, of, c)
+		if len(k.Applies)+len(k.Losers) == 0 {
+			continue
+		}
+		for i := range k.Applies {
+			a := &k.Applies[i]
+			a.Status, a.Detail = s.facts().status(s.byName[a.Rule], []config.Kind{kind}, time.Now())
+		}
+		x.Kinds = append(x.Kinds, k)
+	}
+	return x
+}
+
 // withExcepted adds the rules that would match a method but for their exceptions.
 func withExcepted(rules []*rule, matching []candidate, of *subject) []candidate {
 	matching = slices.Clone(matching)
@@ -77,6 +111,10 @@ func narrow(m *candidate, kind config.Kind, of *subject, c *Call, now time.Time)
 		return "caller " + shortList(r.config.Match.Caller) + " does not match " + c.Caller
 	}
 	m.rank.caller = narrowness
+	if why := r.claims.mismatch(c.Claims); why != "" {
+		return why
+	}
+	m.rank.claims, _ = r.claims.narrowest(c.Claims)
 	if why := narrowPeer(m, c); why != "" {
 		return why
 	}
@@ -117,7 +155,7 @@ func losing(r *rule, kind config.Kind, why string) LosingRule {
 func applied(r *rule, kind config.Kind, of *subject, c *Call) AppliedRule {
 	return AppliedRule{
 		Rule: r.name, Mode: r.mode, EnforceShare: r.shareText(), Enforced: r.enforcedFor(c),
-		Position: r.config.Position(string(kind)).String(), Setting: settingOf(&r.spec, kind), State: r.stateFor(kind, of, c.Caller),
+		Position: r.config.Position(string(kind)).String(), Setting: settingOf(&r.spec, kind), State: r.stateFor(kind, of, c),
 		Decisions: r.store.decisions(&r.added, kind, of.counted),
 	}
 }

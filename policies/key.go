@@ -18,11 +18,11 @@ import (
 // limitKey selects what the calls of one bucket of a rate limit have in common. Without parts, all calls share a bucket.
 type limitKey []keyPart
 
-// keyPart is one part of a key: caller, peer, method, or a name of metadata.
+// keyPart is one part of a key: caller, peer, method, or the name of a claim or of metadata.
 type keyPart struct {
-	kind     keyKind
-	network  int    // of peer: the length of IPv6 prefixes that are one peer
-	metadata string // the name
+	kind    keyKind
+	network int    // of peer: the length of IPv6 prefixes that are one peer
+	name    string // of the claim or of metadata
 }
 
 type keyKind int
@@ -32,6 +32,7 @@ const (
 	keyPeer
 	keyMethod
 	keyMetadata
+	keyClaim
 )
 
 // defaultNetwork is the length of the IPv6 prefix that one subscriber has: all of its addresses are one peer.
@@ -41,9 +42,12 @@ func newLimitKey(texts []string) limitKey {
 	var key limitKey
 	for _, text := range texts {
 		name, isMetadata := strings.CutPrefix(text, config.KeyMetadata)
+		claim, isClaim := strings.CutPrefix(text, config.KeyIdentity)
 		switch {
 		case isMetadata:
-			key = append(key, keyPart{kind: keyMetadata, metadata: name})
+			key = append(key, keyPart{kind: keyMetadata, name: name})
+		case isClaim:
+			key = append(key, keyPart{kind: keyClaim, name: claim})
 		case text == config.KeyCaller:
 			key = append(key, keyPart{kind: keyCaller})
 		case text == config.KeyMethod:
@@ -65,7 +69,7 @@ func networkOf(part string) int {
 	return defaultNetwork
 }
 
-// appendTo appends the key of a call: nothing if the call lacks metadata of the key, or if there is one bucket for all. Each
+// appendTo appends the key of a call: nothing if the call lacks metadata or a claim of the key, or if there is one bucket for all. Each
 // part includes its length, so that calls have the same key only if all parts are equal.
 func (k limitKey) appendTo(key []byte, c *Call) []byte {
 	begin := len(key)
@@ -77,11 +81,8 @@ func (k limitKey) appendTo(key []byte, c *Call) []byte {
 			key = appendKeyText(appendKeyText(key, c.target.Service), c.target.Method)
 		case keyPeer:
 			key = appendPeer(key, c.Peer, p.network)
-		case keyMetadata:
-			text := ""
-			if c.Metadata != nil {
-				text = c.Metadata.Get(p.metadata)
-			}
+		case keyMetadata, keyClaim:
+			text := p.value(c)
 			if text == "" {
 				return key[:begin]
 			}
@@ -89,6 +90,17 @@ func (k limitKey) appendTo(key []byte, c *Call) []byte {
 		}
 	}
 	return key
+}
+
+// value returns the claim or the metadata of a call that the part names; "" if the call lacks it.
+func (p *keyPart) value(c *Call) string {
+	switch {
+	case p.kind == keyClaim:
+		return c.Claims[p.name]
+	case c.Metadata != nil:
+		return c.Metadata.Get(p.name)
+	}
+	return ""
 }
 
 // longKey is the maximum length of a text that is kept as it is. Longer ones are replaced by a cryptographic hash, so that peers cannot
@@ -113,9 +125,9 @@ func appendPeer(key []byte, peer netip.Addr, network int) []byte {
 	return append(key, peer.AsSlice()...)
 }
 
-// byCaller reports whether the key of a call of a method depends on nothing but the caller.
+// byCaller reports whether the key of a call of a method depends on nothing but the caller and its claims.
 func (k limitKey) byCaller() bool {
-	return !slices.ContainsFunc(k, func(p keyPart) bool { return p.kind != keyCaller && p.kind != keyMethod })
+	return !slices.ContainsFunc(k, func(p keyPart) bool { return p.kind != keyCaller && p.kind != keyMethod && p.kind != keyClaim })
 }
 
 // has reports whether a part of the key is of a kind.
@@ -123,11 +135,14 @@ func (k limitKey) has(kind keyKind) bool {
 	return slices.ContainsFunc(k, func(p keyPart) bool { return p.kind == kind })
 }
 
-// missing returns the metadata of the key that a call lacks.
+// missing returns the metadata or the claim of the key that a call lacks.
 func (k limitKey) missing(c *Call) string {
 	for i := range k {
-		if p := &k[i]; p.kind == keyMetadata && (c.Metadata == nil || c.Metadata.Get(p.metadata) == "") {
-			return "metadata " + p.metadata
+		switch p := &k[i]; {
+		case p.kind == keyMetadata && p.value(c) == "":
+			return "metadata " + p.name
+		case p.kind == keyClaim && p.value(c) == "":
+			return config.KeyIdentity + p.name
 		}
 	}
 	return ""
@@ -158,9 +173,14 @@ const noValue = "(none)"
 
 func keyValue(part string, t Target, c *Call) string {
 	name, isMetadata := strings.CutPrefix(part, config.KeyMetadata)
+	claim, isClaim := strings.CutPrefix(part, config.KeyIdentity)
 	switch {
 	case part == config.KeyCaller:
 		return shownValue(c.Caller)
+	case isClaim && c.Claims[claim] == "":
+		return noValue
+	case isClaim:
+		return shownValue(c.Claims[claim])
 	case part == config.KeyMethod:
 		return shownValue(t.String())
 	case !isMetadata:

@@ -109,7 +109,7 @@ func (g *glob) overlap(o *glob) bool { return wildcard.Overlap(g.text, o.text) }
 // rank has the narrowness with which a rule matches a call, for each field in the order of comparison. The larger one is
 // narrower.
 type rank struct {
-	method, service, caller, peer, upstream int
+	method, service, caller, claims, peer, upstream int
 }
 
 // narrowest returns the narrowness of the narrowest pattern that matches s, if one does: 0 without patterns.
@@ -129,7 +129,7 @@ func narrowest(globs []glob, s string) (int, bool) {
 // compareRanks is negative if a is narrower, and so evaluated first.
 func compareRanks(a, b rank) int {
 	return cmp.Or(cmp.Compare(b.method, a.method), cmp.Compare(b.service, a.service), cmp.Compare(b.caller, a.caller),
-		cmp.Compare(b.peer, a.peer), cmp.Compare(b.upstream, a.upstream))
+		cmp.Compare(b.claims, a.claims), cmp.Compare(b.peer, a.peer), cmp.Compare(b.upstream, a.upstream))
 }
 
 // parseNetwork parses a CIDR or a single address.

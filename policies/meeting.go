@@ -9,7 +9,7 @@ import (
 	"github.com/easymicro/easymicro/config"
 )
 
-// Calls describes calls that rules cannot tell apart, unless by their metadata.
+// Calls describes calls that rules cannot tell apart, unless by their metadata or the claims of their caller.
 type Calls struct {
 	Target
 	Caller string     // empty: anonymous
@@ -17,6 +17,9 @@ type Calls struct {
 
 	AnyCaller, AnyPeer bool // Caller, or Peer, is not known
 }
+
+// mayHaveClaims reports whether the caller of some of the calls may have claims.
+func (c *Calls) mayHaveClaims() bool { return c.AnyCaller || c.Caller != "" && c.Caller != Anonymous }
 
 // Meeting is the enforced rules that apply to calls.
 type Meeting struct {
@@ -49,11 +52,14 @@ func newMeeting(g *Guard, calls *Calls) (m Meeting) {
 	}
 	c, now := &Call{Caller: cmp.Or(calls.Caller, Anonymous), Peer: calls.Peer.Unmap(), target: calls.Target}, time.Now()
 	lost := calls.AnyCaller || calls.AnyPeer
+	byClaim := func(r *rule) bool { return r.usesClaim() != "" && calls.mayHaveClaims() }
 	if lost { // rules that name callers or peers are not all in the plan
 		m.addUndecided(g.matching, calls, now)
+	} else {
+		m.addUndecided(slices.DeleteFunc(slices.Clone(g.matching), func(of candidate) bool { return !byClaim(of.rule) }), calls, now)
 	}
 	applies := func(e *entry) bool {
-		if !e.applies(c, now) || !e.rule.enforcedFor(c) {
+		if byClaim(e.rule) || !e.applies(c, now) || !e.rule.enforcedFor(c) {
 			return false
 		}
 		why := e.rule.undecided(e.kind, calls)
@@ -96,7 +102,8 @@ func newMeeting(g *Guard, calls *Calls) (m Meeting) {
 func (m *Meeting) addUndecided(matching []candidate, calls *Calls, now time.Time) {
 	for _, of := range matching {
 		r := of.rule
-		if !r.enforced || r.expired(now) || !calls.AnyCaller && !r.callers.empty() && !r.callers.match(cmp.Or(calls.Caller, Anonymous)) {
+		if !r.enforced || r.expired(now) || !calls.AnyCaller && !r.callers.empty() && !r.callers.match(cmp.Or(calls.Caller, Anonymous)) ||
+			len(r.claims) > 0 && !calls.mayHaveClaims() || len(r.peers) > 0 && !calls.AnyPeer && !contains(r.peers, calls.Peer.Unmap()) {
 			continue
 		}
 		for _, kind := range r.config.Kinds() {

@@ -43,6 +43,7 @@ type entry struct {
 	rank    rank
 	counts  *limit.Counter
 	callers []glob         // empty: all
+	claims  claimSet       // empty: any
 	peers   []netip.Prefix // empty: all
 	except  []*exception   // for the method
 	earlier *entry         // of the same rule, with narrower conditions
@@ -74,6 +75,7 @@ func (e *entry) applies(c *Call, now time.Time) bool {
 func (e *entry) matches(c *Call, now time.Time) bool {
 	c.asked = e
 	return e.health.Works(limit.AtMatch) && (len(e.callers) == 0 || matchesAny(e.callers, c.Caller)) &&
+		(len(e.claims) == 0 || e.claims.match(c.Claims)) &&
 		(len(e.peers) == 0 || contains(e.peers, c.Peer)) &&
 		!slices.ContainsFunc(e.except, func(x *exception) bool { return x.matchesCall(c) }) &&
 		!e.rule.expired(now)

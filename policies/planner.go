@@ -99,28 +99,35 @@ func (p *planner) others() *plan {
 	return p.assemble(some)
 }
 
-// steps returns the steps of a rule for some callers: one for each narrowness of the rule's networks.
+// steps returns the steps of a rule for some callers: one for each narrowness of the rule's claims and
+// networks.
 func (p *planner) steps(c candidate, callers []glob) []*step {
-	if len(c.rule.peers) == 0 {
-		return []*step{p.step(c, callers, nil)}
+	if len(c.rule.peers)+len(c.rule.claims) == 0 {
+		return []*step{p.step(c, callers, nil, nil)}
+	}
+	networks := byNarrowness(c.rule.peers, config.NetworkNarrowness)
+	if len(networks) == 0 {
+		networks = map[int][]netip.Prefix{0: nil}
 	}
 	var made []*step
-	for narrowness, networks := range byNarrowness(c.rule.peers, config.NetworkNarrowness) {
-		c.rank.peer = narrowness
-		made = append(made, p.step(c, callers, networks))
+	for _, claims := range c.rule.claims.byWidth() {
+		for narrowness, peers := range networks {
+			c.rank.claims, c.rank.peer = claims.narrowness, narrowness
+			made = append(made, p.step(c, callers, claims.claimSet, peers))
+		}
 	}
 	slices.SortFunc(made, compareSteps)
 	linkEarlier(made)
 	return made
 }
 
-func (p *planner) step(c candidate, callers []glob, peers []netip.Prefix) *step {
+func (p *planner) step(c candidate, callers []glob, claims claimSet, peers []netip.Prefix) *step {
 	r, s, of := c.rule, &step{candidate: c}, p.subject
 	except := r.exceptionsOf(of.target, of.upstream)
 	entryOf := func(kind config.Kind) *entry {
 		return &entry{
 			rule: r, kind: kind, health: r.health[kind], rank: c.rank, counts: r.store.counter(&r.added, kind, of.counted),
-			callers: callers, peers: peers, except: except,
+			callers: callers, claims: claims, peers: peers, except: except,
 		}
 	}
 	if r.config.RateLimit != nil {

@@ -122,24 +122,31 @@ func narrowing(a, b *config.Match) string {
 		if len(ours) == 0 || slices.Equal(ours, theirs) {
 			return
 		}
-		texts := make([]string, len(ours))
-		for i, p := range ours {
-			if texts[i] = p; strings.ContainsAny(p, "*:|,#[]{}&!'\"%@`") {
-				texts[i] = fmt.Sprintf("%q", p)
-			}
-		}
-		text := texts[0]
-		if len(texts) > 1 {
-			text = "[" + strings.Join(texts, ", ") + "]"
-		}
-		fields = append(fields, name+": "+text)
+		fields = append(fields, name+": "+patternsText(ours))
 	}
 	add("service", a.Service, b.Service)
 	add("method", a.Method, b.Method)
 	add("caller", a.Caller, b.Caller)
+	if len(a.Identity) > 0 && !reflect.DeepEqual(a.Identity, b.Identity) {
+		fields = append(fields, identityText(a.Identity))
+	}
 	add("peer", a.Peer, b.Peer)
 	add("upstream", a.Upstream, b.Upstream)
 	return strings.Join(fields, ", ")
+}
+
+// patternsText returns patterns as they are written in YAML.
+func patternsText(patterns config.Patterns) string {
+	texts := make([]string, len(patterns))
+	for i, p := range patterns {
+		if texts[i] = p; strings.ContainsAny(p, "*:|,#[]{}&!'\"%@` ") {
+			texts[i] = fmt.Sprintf("%q", p)
+		}
+	}
+	if len(texts) == 1 {
+		return texts[0]
+	}
+	return "[" + strings.Join(texts, ", ") + "]"
 }
 
 // reach is the set of calls that a rule matches.
@@ -155,7 +162,7 @@ type reach struct {
 func newReach(r *config.Rule, index int) *reach {
 	m := &r.Match
 	match, err := compileExceptions(config.Exceptions{
-		{Service: m.Service, Method: m.Method, Caller: m.Caller, Peer: m.Peer, Upstream: m.Upstream},
+		{Service: m.Service, Method: m.Method, Caller: m.Caller, Peer: m.Peer, Upstream: m.Upstream, Identity: m.Identity},
 	})
 	if err != nil || len(match) == 0 {
 		return nil

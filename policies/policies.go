@@ -137,6 +137,7 @@ type SpentError = outgoing.SpentError
 // Call describes a call to the rules.
 type Call struct {
 	Caller   string                          // the verified one; empty is anonymous
+	Claims   map[string]string               // of the caller, by the names that rules use; may be nil
 	Peer     netip.Addr                      // where the call came from; the zero Addr matches no network
 	Metadata interface{ Get(string) string } // of the request; may be nil
 	Arrived  time.Time                       // timeouts count from here; zero means now

@@ -37,6 +37,15 @@ var precedence = []struct {
 		newRuleOn("peer-8", "*", peer("10.0.0.0/8")),
 		newRuleOn("host", "*"),
 	}},
+	{"claims between caller and peer, more of them before fewer", policies.Call{Caller: "a", Peer: at("10.0.0.1").Peer, Claims: who("tenant=acme plan=gold")}, []config.Rule{
+		newRuleOn("caller", "*", caller("a")),
+		newRuleOn("two", "*", identity("tenant=acme plan=gold")),
+		newRuleOn("one-and-glob", "*", identity("tenant=acme plan=*")),
+		newRuleOn("one", "*", identity("tenant=acme"), peer("10.0.0.1")),
+		newRuleOn("list", "*", identity("tenant=x,acm*")),
+		newRuleOn("glob", "*", identity("tenant=a*,b*")),
+		newRuleOn("peer", "*", peer("10.0.0.1")),
+	}},
 	{"a list counts by the element that matched", from("partner-a"), []config.Rule{
 		newRuleOn("exact", "Arith", caller("zzz-zzz-zzz*", "partner-a")),
 		newRuleOn("glob", "Arith", caller("web", "p*", "partner-*")),
@@ -72,7 +81,7 @@ func TestMostSpecificRuleWins(t *testing.T) {
 				if got := int(deadline.Sub(call.Arrived)/time.Second) - 1; got != i {
 					t.Errorf("%s: %s won over %s", row.name, row.rules[got].Name, row.rules[i].Name)
 				}
-				x := c.now.Explain(mul, row.call.Caller, row.call.Peer)
+				x := c.now.ExplainCall(mul, &row.call)
 				if got := x.Kinds[0].Applies[0].Rule; got != row.rules[i].Name {
 					t.Errorf("%s: explain says %s, not %s", row.name, got, row.rules[i].Name)
 				}
@@ -94,7 +103,7 @@ func TestNarrowestIsAskedFirst(t *testing.T) {
 		}
 		slices.Reverse(rules)
 		c := newChain(t, rules...)
-		if got := names(c.now.Explain(mul, row.call.Caller, row.call.Peer).Kinds[0].Applies); got != "["+strings.Join(want, " ")+"]" {
+		if got := names(c.now.ExplainCall(mul, &row.call).Kinds[0].Applies); got != "["+strings.Join(want, " ")+"]" {
 			t.Errorf("%s: asked %s, want %v", row.name, got, want)
 		}
 		if err := c.call(mul, row.call, nil); err != nil {

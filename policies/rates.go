@@ -3,6 +3,7 @@ package policies
 import (
 	"reflect"
 	"slices"
+	"strings"
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/wire/wildcard"
@@ -48,7 +49,10 @@ func bucketsFor(a *config.Rule, s, w *config.RateLimit) (n float64, ok bool) {
 	n = 1
 	for _, part := range theirs {
 		exact := config.Patterns(nil)
+		claim, isClaim := strings.CutPrefix(part, config.KeyIdentity)
 		switch {
+		case isClaim:
+			exact = a.Match.Identity[claim]
 		case part == "caller":
 			exact = a.Match.Caller
 		case part == "method" && len(a.Match.Service) == 1 && wildcard.IsExact(a.Match.Service[0]):

@@ -139,12 +139,12 @@ func (r *rule) copyBreakers(of *store) {
 	}
 }
 
-// stateFor describes the state of a kind for the calls of a method by a caller: "0 of 1000 tokens".
-func (r *rule) stateFor(kind config.Kind, of *subject, caller string) string {
+// stateFor describes the state of a kind for the calls of a method that are like one: "0 of 1000 tokens".
+func (r *rule) stateFor(kind config.Kind, of *subject, c *Call) string {
 	switch {
 	case r.isBroken(kind):
-	case kind == config.KindRateLimit && r.limiter != nil && r.key.byCaller():
-		key := r.key.appendTo(nil, &Call{Caller: caller, target: of.target})
+	case kind == config.KindRateLimit && r.limiter != nil && r.key.byCaller() && (c.Claims != nil || !r.key.has(keyClaim)):
+		key := r.key.appendTo(nil, &Call{Caller: c.Caller, Claims: c.Claims, target: of.target})
 		return fmt.Sprintf("%d of %d tokens", r.limiter.Level(key), r.limits.Rate.Burst)
 	case kind == config.KindCircuitBreaker && r.breaker != nil:
 		return r.breakersFor(of)

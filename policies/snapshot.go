@@ -107,46 +107,19 @@ func (s *Snapshot) compile(of *subject, matching []candidate) *Guard {
 // Explain returns which rules apply to a call of caller (empty: anonymous) from peer (zero: unknown), in evaluation order,
 // and why other rules for the method do not.
 func (s *Snapshot) Explain(t Target, caller string, peer netip.Addr) Explanation {
-	return s.explain(&subject{target: t, counted: t}, &Call{Caller: cmp.Or(caller, Anonymous), Peer: peer.Unmap()})
+	return s.ExplainCall(t, &Call{Caller: caller, Peer: peer})
+}
+
+// ExplainCall is Explain for a call of which more may be known: the claims of its caller.
+func (s *Snapshot) ExplainCall(t Target, c *Call) Explanation {
+	return explain(s, &subject{target: t, counted: t}, &Call{Caller: cmp.Or(c.Caller, Anonymous), Claims: c.Claims, Peer: c.Peer.Unmap()})
 }
 
 // ExplainUpstream returns which client-side rules apply to a call of caller (empty: anonymous) to a method of an upstream, in
 // evaluation order, and why others do not.
 func (s *Snapshot) ExplainUpstream(upstream, service, method, caller string) Explanation {
 	t := Target{Service: service, Method: method}
-	return s.explain(&subject{target: t, upstream: upstream, counted: t}, &Call{Caller: cmp.Or(caller, Anonymous)})
-}
-
-func (s *Snapshot) explain(of *subject, c *Call) Explanation {
-	t := of.target
-	x := Explanation{Upstream: of.upstream, Service: t.Service, Method: t.Method, Caller: c.Caller, Kinds: []KindExplanation{}}
-	if c.Peer.IsValid() {
-		x.Peer = c.Peer.String()
-	}
-	if s == nil {
-		return x
-	}
-	x.Revision = s.revision
-	kinds, matching := config.ServerKinds(), s.Guard(t).matching
-	switch {
-	case of.upstream != "":
-		kinds, matching = config.ClientKinds(), s.outbound.match(t, of.upstream)
-	case s.guards[t] == nil && s.neighbours.remote != nil && s.neighbours.remote(t.Service):
-		matching = s.inbound.match(t, "")
-	}
-	matching = withExcepted(s.rules, matching, of)
-	for _, kind := range kinds {
-		k := explainKind(kind, matching, of, c)
-		if len(k.Applies)+len(k.Losers) == 0 {
-			continue
-		}
-		for i := range k.Applies {
-			a := &k.Applies[i]
-			a.Status, a.Detail = s.facts().status(s.byName[a.Rule], []config.Kind{kind}, time.Now())
-		}
-		x.Kinds = append(x.Kinds, k)
-	}
-	return x
+	return explain(s, &subject{target: t, upstream: upstream, counted: t}, &Call{Caller: cmp.Or(caller, Anonymous)})
 }
 
 // Meet returns the rules that apply to incoming calls. It evaluates none of them, and changes no state.
@@ -247,7 +220,7 @@ func (s *Snapshot) State(rule string, kind config.Kind, t Target, caller string)
 	if s == nil || s.byName[rule] == nil {
 		return ""
 	}
-	return s.byName[rule].stateFor(kind, &subject{target: t, counted: t}, cmp.Or(caller, Anonymous))
+	return s.byName[rule].stateFor(kind, &subject{target: t, counted: t}, &Call{Caller: cmp.Or(caller, Anonymous)})
 }
 
 // live returns the rules that are neither off nor expired.

@@ -31,6 +31,7 @@ type spec struct {
 	services, methods []glob
 	upstreams         []glob // not empty: the rule is client-side
 	callers           patternSet
+	claims            claimSet
 	peers             []netip.Prefix
 	except            []*exception
 	targets           []Target               // methods of this host that it matches
@@ -60,9 +61,9 @@ func newSpec(c *config.Rule, revision int, host string) (*spec, error) {
 		enforced: c.Mode != config.Shadow && c.Mode != config.Off, off: c.Mode == config.Off,
 		share: 1, expires: c.Expires,
 		services: compileGlobs(c.Match.Service), methods: compileGlobs(c.Match.Method), callers: newPatternSet(c.Match.Caller),
-		upstreams: compileGlobs(c.Match.Upstream),
-		access:    make(map[string]*accessList),
-		scope:     config.ScopeMethod,
+		upstreams: compileGlobs(c.Match.Upstream), claims: newClaimSet(c.Match.Identity),
+		access: make(map[string]*accessList),
+		scope:  config.ScopeMethod,
 	}
 	if c.EnforceShare != nil {
 		r.share = float64(*c.EnforceShare)
@@ -238,7 +239,8 @@ func (r *spec) wins(o *spec, ours, theirs [2][]glob) bool {
 		return overlap
 	}
 	return note(compareGlobs(ours[0], theirs[0])) && note(compareGlobs(ours[1], theirs[1])) &&
-		note(compareGlobs(r.callers.list(), o.callers.list())) && note(compareNetworks(r.peers, o.peers)) &&
+		note(compareGlobs(r.callers.list(), o.callers.list())) &&
+		note(r.claims.compare(o.claims)) && note(compareNetworks(r.peers, o.peers)) &&
 		note(compareGlobs(r.upstreams, o.upstreams)) && narrower > 0
 }
 
@@ -292,10 +294,13 @@ func (r *spec) undecided(kind config.Kind, calls *Calls) string {
 	limit := kind == config.KindRateLimit
 	if limit {
 		for _, part := range r.config.RateLimit.Key {
-			if strings.HasPrefix(part, config.KeyMetadata) {
+			if strings.HasPrefix(part, config.KeyMetadata) || calls.mayHaveClaims() && strings.HasPrefix(part, config.KeyIdentity) {
 				return "its key has " + part
 			}
 		}
+	}
+	if name := r.usesClaim(); name != "" && calls.mayHaveClaims() {
+		return "it matches by " + config.KeyIdentity + name
 	}
 	callers := kind == config.KindAccess || limit && r.key.has(keyCaller) || !r.callers.empty() || r.share < 1 ||
 		slices.ContainsFunc(r.except, func(x *exception) bool { return !x.callers.empty() })
@@ -306,6 +311,19 @@ func (r *spec) undecided(kind config.Kind, calls *Calls) string {
 		return fmt.Sprintf(lost, "callers")
 	case (peers || r.share < 1 && cmp.Or(calls.Caller, Anonymous) == Anonymous) && calls.AnyPeer:
 		return fmt.Sprintf(lost, "peers")
+	}
+	return ""
+}
+
+// usesClaim returns the name of a claim by which the rule matches calls, or "".
+func (r *spec) usesClaim() string {
+	if len(r.claims) > 0 {
+		return r.claims[0].name
+	}
+	for _, x := range r.except {
+		if len(x.claims) > 0 {
+			return x.claims[0].name
+		}
 	}
 	return ""
 }

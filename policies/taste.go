@@ -80,22 +80,26 @@ func tasteIncoming(s *Snapshot, r *config.Rule) {
 	ctx, cancel := context.WithTimeout(context.Background(), tasteWait)
 	defer cancel()
 	var held [2]Ticket // calls in flight, the second of which a limit refuses
+	claims := make(map[string]string, len(r.Match.Identity))
+	for name, patterns := range r.Match.Identity {
+		claims[name] = patterns[0]
+	}
 	for i := range held {
-		_ = g.Enter(ctx, &Call{Arrived: now}, &held[i])
+		_ = g.Enter(ctx, &Call{Claims: claims, Arrived: now}, &held[i])
 	}
 	for i := range held {
 		held[i].Done(nil)
 	}
 	for _, caller := range append([]string{Anonymous}, config.AccessCallers(r)...) {
 		var failed, late, expired Ticket
-		if g.Enter(ctx, &Call{Caller: caller, Peer: netip.IPv6Loopback(), Metadata: tastedMetadata{}, Arrived: now}, &failed) == nil {
+		if g.Enter(ctx, &Call{Caller: caller, Claims: claims, Peer: netip.IPv6Loopback(), Metadata: tastedMetadata{}, Arrived: now}, &failed) == nil {
 			failed.Done(failure)
 		}
-		if g.Enter(ctx, &Call{Caller: caller, Arrived: now, Deadline: now.Add(time.Hour)}, &late) == nil {
+		if g.Enter(ctx, &Call{Caller: caller, Claims: claims, Arrived: now, Deadline: now.Add(time.Hour)}, &late) == nil {
 			_ = late.Late()
 			late.Done(failure)
 		}
-		_ = g.Enter(ctx, &Call{Caller: caller, Arrived: now, Deadline: now.Add(-time.Second)}, &expired)
+		_ = g.Enter(ctx, &Call{Caller: caller, Claims: claims, Arrived: now, Deadline: now.Add(-time.Second)}, &expired)
 		expired.Done(nil)
 	}
 }

@@ -93,6 +93,7 @@ type tieRule struct {
 	index                             int
 	kinds                             []config.Kind
 	method, service, caller, upstream *glob // nil: absent
+	claims                            claimGlobs
 	peer                              netip.Prefix
 	except                            []*exception
 }
@@ -116,6 +117,9 @@ func forms(whole tieRule) []tieRule {
 	list = expand(list, compileGlobs(r.Match.Service), func(t *tieRule, g *glob) { t.service = g })
 	list = expand(list, compileGlobs(r.Match.Caller), func(t *tieRule, g *glob) { t.caller = g })
 	list = expand(list, compileGlobs(r.Match.Upstream), func(t *tieRule, g *glob) { t.upstream = g })
+	for _, name := range r.Match.Identity.Names() {
+		list = expand(list, compileGlobs(r.Match.Identity[name]), func(t *tieRule, g *glob) { t.claims = t.claims.with(name, g) })
+	}
 	networks, _ := parseNetworks(r.Match.Peer) // a bad network has its own problem
 	return expand(list, networks, func(t *tieRule, n *netip.Prefix) { t.peer = *n })
 }
@@ -145,7 +149,9 @@ func (t *tieRule) region() region {
 		}
 		return g.text
 	}
-	return region{service: text(t.service), method: text(t.method), caller: text(t.caller), upstream: text(t.upstream), peer: t.peer}
+	return region{
+		service: text(t.service), method: text(t.method), caller: text(t.caller), upstream: text(t.upstream), claims: t.claims.texts(), peer: t.peer,
+	}
 }
 
 // common returns calls that both forms match; their keys are equal, and they overlap.
@@ -155,9 +161,16 @@ func (t *tieRule) common(o *tieRule) region {
 		pattern, _ := wildcard.Common(x, y)
 		return pattern
 	}
+	claims := maps.Clone(a.claims)
+	for name, pattern := range b.claims {
+		if ours, ok := claims[name]; ok {
+			pattern = both(ours, pattern)
+		}
+		claims[name] = pattern
+	}
 	return region{
 		service: both(a.service, b.service), method: both(a.method, b.method),
-		caller: both(a.caller, b.caller), upstream: both(a.upstream, b.upstream), peer: t.peer,
+		caller: both(a.caller, b.caller), upstream: both(a.upstream, b.upstream), claims: claims, peer: t.peer,
 	}
 }
 
@@ -175,6 +188,7 @@ func (t *tieRule) key() string {
 		}
 		key = append(key, 0)
 	}
+	key = append(strconv.AppendInt(key, int64(t.claims.narrowness()), 10), 0)
 	return string(append(key, t.peer.String()...))
 }
 
@@ -261,5 +275,5 @@ func (t *tieRule) overlaps(o *tieRule) bool {
 			return false
 		}
 	}
-	return true
+	return t.claims.overlap(o.claims)
 }

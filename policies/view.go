@@ -15,6 +15,7 @@ type Explanation struct {
 	Service  string            `json:"service"`
 	Method   string            `json:"method"`
 	Caller   string            `json:"caller"`
+	Identity map[string]string `json:"identity,omitempty"` // the claims of the caller
 	Peer     string            `json:"peer,omitempty"`
 	Revision int               `json:"revision"`
 	Kinds    []KindExplanation `json:"kinds"` // in the order in which a server, or a client, evaluates them; only those with rules

@@ -174,6 +174,8 @@ func typeName(t reflect.Type) string {
 	switch t {
 	case reflect.TypeFor[config.Patterns]():
 		return "glob or list of globs"
+	case reflect.TypeFor[config.Claims]():
+		return "mapping of globs or lists of globs"
 	case reflect.TypeFor[config.Key]():
 		return "string or list of strings"
 	case reflect.TypeFor[config.Exceptions](), reflect.TypeFor[config.TestSteps](), reflect.TypeFor[config.TestScripts]():

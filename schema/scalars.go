@@ -30,12 +30,14 @@ var patterns = map[string]string{
 	"caller":      `^[^\s*]{1,255}$`,
 	"path":        `^/[^\s{}]*$`,
 	"hashOn":      `^(metadata|argument)\.\S{1,128}$`,
-	"key":         `^(caller|method|peer(/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?|metadata\.\S{1,128})$`,
+	"key":         `^(caller|method|peer(/([1-9]|[1-9][0-9]|1[01][0-9]|12[0-8]))?|metadata\.\S{1,128}|identity\.[A-Za-z][A-Za-z0-9_-]{0,63})$`,
 	"glob":        `^[^\s/|()!,?{\[^]([^\s/|(),?{\[]{0,253}[^\s/|(),?{\[$])?$`,
 	"callerGlob":  `^\S{1,255}$`,
 	"cidr":        `^[0-9A-Fa-f.:]+(/[0-9]{1,3})?$`,
 	"ip":          `^[0-9A-Fa-f.:]+$`,
 	"proxy":       `^(unix|[0-9A-Fa-f.:]+(/[0-9]{1,3})?)$`,
+	"claim":       `^[^\x00-\x1f\x7f]{1,255}$`,
+	"claimGlob":   `^[^\x00-\x1f\x7f!,?{\[]([^\x00-\x1f\x7f,?{\[]{0,254})$`,
 }
 
 // definitions are the scalars with their own syntax.

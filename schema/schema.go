@@ -140,7 +140,11 @@ func (b *builder) value(t reflect.Type, tag reflect.StructTag) *jsonschema.Schem
 	case reflect.Slice, reflect.Array:
 		return &jsonschema.Schema{Type: "array", Items: b.value(t.Elem(), tag)}
 	case reflect.Map:
-		return &jsonschema.Schema{Type: "object", AdditionalProperties: b.value(t.Elem(), tag)}
+		s := &jsonschema.Schema{Type: "object", AdditionalProperties: b.value(t.Elem(), tag)}
+		if pattern := tag.Get("pattern"); pattern == "claim" || pattern == "claimGlob" {
+			s.PropertyNames, s.MaxProperties = &jsonschema.Schema{Pattern: config.ClaimNameForm}, new(uint64(config.MaxClaims))
+		}
+		return s
 	case reflect.Bool:
 		return orVariable("boolean", "true or false")
 	case reflect.Float32, reflect.Float64:

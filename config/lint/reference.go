@@ -42,7 +42,7 @@ var referencePages = []Page{
 	},
 	{
 		Code: NoSuchName, Title: "the manifest has no such name",
-		Text: "A setting names a service, an upstream or an etcd cluster that the manifest does not have.",
+		Text: "A setting names a service, an upstream, an etcd cluster or a claim of callers that the manifest does not have.",
 		Fix:  "Correct the name, or add what it names.",
 		Bad:  "services: [{name: Arith, handler: samples.arith}]\ngateway: {get: [Arit.Mul]}",
 		Good: "services: [{name: Arith, handler: samples.arith}]\ngateway: {get: [Arith.Mul]}",

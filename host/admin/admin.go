@@ -74,6 +74,7 @@ type Host interface {
 type ExplainQuery struct {
 	Service, Method, Caller string
 	Upstream                string
+	Identity                map[string]string // claims of the caller
 	Peer                    netip.Addr
 }
 

@@ -141,7 +141,7 @@ func (a *api) routes() []route {
 		{method: get, path: "/api/v1/rules", atOnce: 1, serve: a.rules},
 		{
 			method: get, path: "/api/v1/explain", atOnce: 1, serve: a.explain,
-			params: []string{"service", "upstream", "method", "caller", "peer", "rule", "revision"},
+			params: []string{"service", "upstream", "method", "caller", "identity", "peer", "rule", "revision"},
 		},
 		{method: get, path: "/api/v1/revisions", atOnce: 1, serve: a.revisions},
 		{method: get, path: "/api/v1/revisions/{number}", atOnce: 1, serve: a.revision},
@@ -223,6 +223,9 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 	if q.Peer, err = p.peer(); err != nil {
 		return nil, err
 	}
+	if q.Identity, err = p.identity(); err != nil {
+		return nil, err
+	}
 	e, err := a.host.Explain(r.Context(), q)
 	if err != nil {
 		return nil, err
@@ -232,7 +235,7 @@ func (a *api) explain(r *http.Request, p params) (any, error) {
 }
 
 func (a *api) explainRule(r *http.Request, name string, p params) (any, error) {
-	for _, other := range []string{"service", "upstream", "method", "caller", "peer"} {
+	for _, other := range []string{"service", "upstream", "method", "caller", "identity", "peer"} {
 		if _, ok := p[other]; ok {
 			return nil, Errorf(CodeBadRequest, "rule and %s are mutually exclusive", other).
 				WithHelp("give rule, or service and method")

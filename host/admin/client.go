@@ -79,6 +79,9 @@ func (c *Client) Explain(ctx context.Context, q ExplainQuery) (*Explanation, err
 	if q.Caller != "" {
 		v.Set("caller", q.Caller)
 	}
+	if len(q.Identity) > 0 {
+		v.Set("identity", claimsParam(q.Identity))
+	}
 	if q.Peer.IsValid() {
 		v.Set("peer", q.Peer.String())
 	}

@@ -10,6 +10,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"reflect"
 	"strings"
 	"testing"
 	"time"
@@ -83,12 +84,12 @@ func asks(t *testing.T, c *Client, h *told, at time.Time) {
 	if len(services) != 0 || len(rules) != 1 || rules[0].Name != "arith-mul" {
 		t.Errorf("%v %v", services, rules)
 	}
-	q := ExplainQuery{Service: "Arith", Method: "Mul", Caller: "a b&c", Peer: netip.MustParseAddr("10.0.0.1")}
+	q := ExplainQuery{Service: "Arith", Method: "Mul", Caller: "a b&c", Peer: netip.MustParseAddr("10.0.0.1"), Identity: map[string]string{"tenant": "a=b&c d", "plan": "gold"}}
 	_, err = c.Explain(ctx, q)
 	must(err)
 	_, err = c.ExplainRule(ctx, "arith-mul", 7)
 	must(err)
-	if h.explained != q || h.rule != "arith-mul" || h.revision != 7 {
+	if !reflect.DeepEqual(h.explained, q) || h.rule != "arith-mul" || h.revision != 7 {
 		t.Errorf("asked %+v, %s, %d", h.explained, h.rule, h.revision)
 	}
 	revisions, err := c.Revisions(ctx)

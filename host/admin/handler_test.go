@@ -9,6 +9,7 @@ import (
 	"io"
 	"log/slog"
 	"net/http"
+	"reflect"
 	"slices"
 	"strings"
 	"testing"
@@ -128,7 +129,7 @@ func TestExplainTakesNamesInOneParameter(t *testing.T) {
 		"service=Desk&method=Arith.Mul":   {Service: "Desk", Method: "Arith.Mul"},
 	} {
 		ask(t, "GET", "http://"+addr+"/api/v1/explain?"+query, nil).wants(t, http.StatusOK)
-		if h.explained != want {
+		if !reflect.DeepEqual(h.explained, want) {
 			t.Errorf("%s asks for %+v", query, h.explained)
 		}
 	}

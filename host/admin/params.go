@@ -67,6 +67,34 @@ func (p params) revision() (int, error) {
 	return n, nil
 }
 
+// claimsParam returns claims as the value of a query parameter, itself in the form of a query: tenant=acme&plan=gold.
+func claimsParam(claims map[string]string) string {
+	v := make(url.Values, len(claims))
+	for name, value := range claims {
+		v.Set(name, value)
+	}
+	return v.Encode()
+}
+
+// identity reads claims from the form of claimsParam.
+func (p params) identity() (map[string]string, error) {
+	text, ok := p["identity"]
+	if !ok {
+		return nil, nil //nolint:nilnil // no claims
+	}
+	values, err := url.ParseQuery(text)
+	if err != nil || len(values) == 0 {
+		return nil, badValue("identity", text, "claims such as tenant=acme")
+	}
+	claims := make(map[string]string, len(values))
+	for name, value := range values {
+		if claims[name] = value[0]; len(value) > 1 || value[0] == "" {
+			return nil, badValue("identity", text, "one value for each claim, such as tenant=acme")
+		}
+	}
+	return claims, nil
+}
+
 func (p params) peer() (netip.Addr, error) {
 	v := p["peer"]
 	if v == "" {

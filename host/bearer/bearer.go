@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/sha256"
 	"errors"
+	"maps"
 	"net/netip"
 	"slices"
 	"strings"
@@ -21,11 +22,12 @@ const (
 	leeway        = 30 * time.Second
 )
 
-// Options are what a token must say. All are required.
+// Options are what a token must say. All but Claims are required.
 type Options struct {
 	Issuer      string
 	Audience    string
-	CallerClaim string // the claim that is the caller
+	CallerClaim string            // the claim that is the caller
+	Claims      map[string]string // other claims of the caller, by the names under which Caller returns them
 }
 
 // Verifier verifies tokens. It may be shared.
@@ -43,6 +45,7 @@ type Verifier struct {
 
 type verified struct {
 	caller string
+	claims map[string]string
 	until  time.Time
 	keys   *Keys // by which it was verified
 }
@@ -81,61 +84,63 @@ func (v *Verifier) Source() *Source {
 	return v.source
 }
 
-// Same reports whether both accept the same tokens for the same callers.
+// Same reports whether both accept the same tokens for the same callers with the same claims.
 func (v *Verifier) Same(o *Verifier) bool {
 	if v == nil || o == nil {
 		return v == o
 	}
-	return v.options == o.options && v.source == o.source && v.keys.Same(o.keys)
+	a, b := &v.options, &o.options
+	return a.Issuer == b.Issuer && a.Audience == b.Audience && a.CallerClaim == b.CallerClaim && maps.Equal(a.Claims, b.Claims) &&
+		v.source == o.source && v.keys.Same(o.keys)
 }
 
 // Looks reports whether text has the form of a signed token: three parts, the first of them a JSON object in base64.
 func Looks(text string) bool { return strings.HasPrefix(text, "eyJ") && strings.Count(text, ".") == 2 }
 
-// Caller returns the caller that a token of a peer names. The text of the error quotes nothing of the token but its dates, and is
+// Caller returns the caller that a token of a peer names, and the claims of it that Options names and the token has, which callers
+// only read. The text of the error quotes nothing of the token but its dates, and is
 // fit for callers. It is a *BusyError if many tokens are verified, or if many of the peer were rejected; ctx bounds the wait.
-func (v *Verifier) Caller(ctx context.Context, peer netip.Addr, token string) (string, error) {
+func (v *Verifier) Caller(ctx context.Context, peer netip.Addr, token string) (caller string, claims map[string]string, err error) {
 	if len(token) > maxTokenBytes {
-		return "", errors.New("the token is larger than 16 KiB")
+		return "", nil, errors.New("the token is larger than 16 KiB")
 	}
 	keys := v.Keys()
 	if keys == nil {
-		return "", ErrNoKeys
+		return "", nil, ErrNoKeys
 	}
 	sum := sha256.Sum256([]byte(token))
-	caller, ok := v.known(sum, keys)
+	is, ok := v.known(sum, keys)
 	if ok {
-		return caller, nil
+		return is.caller, is.claims, nil
 	}
-	err := v.precheck(token, keys)
+	err = v.precheck(token, keys)
 	if errors.Is(err, errNoKey) && v.source != nil && v.source.renew(ctx) {
 		keys = v.Keys()
 		err = v.precheck(token, keys)
 	}
 	if err != nil {
-		return "", err
+		return "", nil, err
 	}
 	err = v.effort.spend(ctx, peer, func() error {
-		if caller, ok = v.known(sum, keys); ok { // another call has waited with the same token
+		if is, ok = v.known(sum, keys); ok { // another call has waited with the same token
 			return nil
 		}
-		var expires time.Time
 		var err error
-		if caller, expires, err = v.verify(token, keys); err != nil {
+		if is, err = v.verify(token, keys); err != nil {
 			return err
 		}
-		v.remember(sum, verified{caller, expires.Add(leeway), keys})
+		v.remember(sum, is)
 		return nil
 	})
-	return caller, err
+	return is.caller, is.claims, err
 }
 
-// known returns the caller of a token that the keys have verified before.
-func (v *Verifier) known(sum [sha256.Size]byte, keys *Keys) (caller string, ok bool) {
+// known returns what a token says that the keys have verified before.
+func (v *Verifier) known(sum [sha256.Size]byte, keys *Keys) (is verified, ok bool) {
 	v.mu.Lock()
-	known, ok := v.verified[sum]
+	is, ok = v.verified[sum]
 	v.mu.Unlock()
-	return known.caller, ok && known.keys == keys && time.Now().Before(known.until)
+	return is, ok && is.keys == keys && time.Now().Before(is.until)
 }
 
 func (v *Verifier) remember(sum [sha256.Size]byte, is verified) {
@@ -166,26 +171,36 @@ func (v *Verifier) precheck(token string, keys *Keys) error {
 	return nil
 }
 
-func (v *Verifier) verify(token string, keys *Keys) (caller string, expires time.Time, err error) {
+func (v *Verifier) verify(token string, keys *Keys) (is verified, err error) {
 	var c claims
 	if _, err := v.parser.ParseWithClaims(token, &c, keys.find); err != nil {
-		return "", expires, c.wrong(err)
+		return is, c.wrong(err)
 	}
 	caller, ok := c.MapClaims[v.options.CallerClaim].(string)
 	if !ok || caller == "" {
-		return "", expires, errors.New("the token does not name its caller: it has no text as " + v.options.CallerClaim)
+		return is, errors.New("the token does not name its caller: it has no text as " + v.options.CallerClaim)
 	}
 	at, err := c.GetExpirationTime()
 	if err != nil {
-		return "", expires, c.wrong(err)
+		return is, c.wrong(err)
 	}
-	return caller, at.Time, nil
+	named, err := claimsOf(c.text, v.options.Claims)
+	if err != nil {
+		return is, err
+	}
+	return verified{caller, named, at.Add(leeway), keys}, nil
 }
 
 // claims rejects duplicate names, of which others may read another one.
-type claims struct{ jwt.MapClaims }
+type claims struct {
+	jwt.MapClaims
+	text []byte
+}
 
-func (c *claims) UnmarshalJSON(data []byte) error { return json.Unmarshal(data, &c.MapClaims) }
+func (c *claims) UnmarshalJSON(data []byte) error {
+	c.text = slices.Clone(data)
+	return json.Unmarshal(data, &c.MapClaims)
+}
 
 // wrong returns what callers are told. Causes that only a forger meets are not distinguished.
 func (c *claims) wrong(err error) error {

@@ -74,7 +74,7 @@ func TestManyForgedTokensOfAPeerAreNotVerified(t *testing.T) {
 		v, forged, first, second := i.verifier(t), i.forge(t, time.Hour), i.token(t, "first", time.Hour), i.token(t, "second", time.Hour)
 		ask := func(peer netip.Addr, token, caller, want string) {
 			t.Helper()
-			switch got, err := v.Caller(t.Context(), peer, token); {
+			switch got, _, err := v.Caller(t.Context(), peer, token); {
 			case want == "" && (err != nil || got != caller), want != "" && (err == nil || !strings.Contains(err.Error(), want)):
 				t.Errorf("%q %v, want %q %q", got, err, caller, want)
 			}
@@ -87,7 +87,7 @@ func TestManyForgedTokensOfAPeerAreNotVerified(t *testing.T) {
 		ask(neighbour, second, "", "too many tokens of this peer were rejected")
 		ask(attacker, first, "first", "") // it was verified before
 		ask(other, second, "second", "")
-		_, err := v.Caller(t.Context(), attacker, forged)
+		_, _, err := v.Caller(t.Context(), attacker, forged)
 		busy, ok := errors.AsType[*BusyError](err)
 		if !ok || busy.RetryAfter <= 0 || busy.RetryAfter > failureEvery {
 			t.Fatalf("%v", err)
@@ -104,11 +104,11 @@ func TestTokensThatCannotBeAcceptedAreNotVerified(t *testing.T) {
 	i := newIssuer(t)
 	v, expired := i.verifier(t), i.forge(t, -time.Hour)
 	for range 2 * failureBurst {
-		if _, err := v.Caller(t.Context(), attacker, expired); err == nil || !strings.Contains(err.Error(), "the token expired at ") {
+		if _, _, err := v.Caller(t.Context(), attacker, expired); err == nil || !strings.Contains(err.Error(), "the token expired at ") {
 			t.Fatal(err)
 		}
 	}
-	if got, err := v.Caller(t.Context(), attacker, i.token(t, "web", time.Hour)); got != "web" || err != nil {
+	if got, _, err := v.Caller(t.Context(), attacker, i.token(t, "web", time.Hour)); got != "web" || err != nil {
 		t.Errorf("%q %v", got, err)
 	}
 }

@@ -127,7 +127,7 @@ func TestKeysOfAURLAreUsedUntilOthersCome(t *testing.T) {
 	i := newIssuer(t, "one")
 	s := bearer.NewSource("", i.URL, nil)
 	v := verifierOf(s)
-	if _, err := v.Caller(t.Context(), netip.Addr{}, tokenBy(t, "one")); !errors.Is(err, bearer.ErrNoKeys) {
+	if _, _, err := v.Caller(t.Context(), netip.Addr{}, tokenBy(t, "one")); !errors.Is(err, bearer.ErrNoKeys) {
 		t.Errorf("before the first fetch: %v", err)
 	}
 	for _, step := range []struct {
@@ -148,12 +148,12 @@ func TestKeysOfAURLAreUsedUntilOthersCome(t *testing.T) {
 			t.Errorf("%s: %v, want %q", step.name, err, step.failure)
 		}
 		for _, kid := range step.accepted {
-			if caller, err := v.Caller(t.Context(), netip.Addr{}, tokenBy(t, kid)); caller != "s" || err != nil {
+			if caller, _, err := v.Caller(t.Context(), netip.Addr{}, tokenBy(t, kid)); caller != "s" || err != nil {
 				t.Errorf("%s: a token of %s: %q %v", step.name, kid, caller, err)
 			}
 		}
 		for _, kid := range step.refused {
-			if _, err := v.Caller(t.Context(), netip.Addr{}, tokenBy(t, kid)); err == nil {
+			if _, _, err := v.Caller(t.Context(), netip.Addr{}, tokenBy(t, kid)); err == nil {
 				t.Errorf("%s: a token of %s is accepted", step.name, kid)
 			}
 		}
@@ -212,7 +212,7 @@ func TestATokenOfANewKeyIsAcceptedAtOnce(t *testing.T) {
 	i.rotate("one", "two")
 	token := tokenBy(t, "two")
 	eventually(t, func() bool { // a source is followed, or a slow fetch has ended
-		_, err := v.Caller(t.Context(), netip.Addr{}, token)
+		_, _, err := v.Caller(t.Context(), netip.Addr{}, token)
 		return err == nil
 	})
 	if f := until(t, told, func(bearer.Fetched) bool { return true }); f.Keys != 2 || f.Err != nil {
@@ -222,7 +222,7 @@ func TestATokenOfANewKeyIsAcceptedAtOnce(t *testing.T) {
 	var all sync.WaitGroup
 	for n := range 500 {
 		all.Go(func() {
-			if _, err := v.Caller(t.Context(), netip.Addr{}, tokenBy(t, fmt.Sprint("forged", n))); err == nil {
+			if _, _, err := v.Caller(t.Context(), netip.Addr{}, tokenBy(t, fmt.Sprint("forged", n))); err == nil {
 				t.Error("a forged token is accepted")
 			}
 		})

@@ -1,7 +1,9 @@
 package policytest
 
 import (
+	"cmp"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
@@ -47,6 +49,7 @@ func (c *checker) step(path string, s *config.TestStep) {
 		c.add(path+".to", config.Suggest(s.To, c.rules.callable()), "%s", err)
 		return
 	}
+	c.claims(path+".identity", s, to)
 	for k := range s.Handler {
 		name, at := s.Handler[k].Endpoint, c.test.ScriptPath(path, k)+".endpoint"
 		switch {
@@ -60,6 +63,21 @@ func (c *checker) step(path string, s *config.TestStep) {
 	}
 	if s.Expect != nil {
 		c.outcome(path+".expect", s.Expect)
+	}
+}
+
+// claims checks the claims of the caller of a step.
+func (c *checker) claims(path string, s *config.TestStep, to destination) {
+	known := c.rules.set.Manifest.Auth.ClaimNames()
+	for _, name := range slices.Sorted(maps.Keys(s.Identity)) {
+		switch at := path + "." + name; {
+		case to.upstream != nil:
+			c.add(at, "", "is for calls to this host: rules for calls to an upstream match no claims")
+		case s.Caller == "" || s.Caller == policies.Anonymous:
+			c.add(at, "", "anonymous callers have no claims: add caller")
+		case !slices.Contains(known, name):
+			c.add(at, "", "auth.jwt.claims of the manifest names no claim %q; it names %s", name, cmp.Or(strings.Join(known, ", "), "none"))
+		}
 	}
 }
 

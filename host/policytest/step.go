@@ -58,7 +58,7 @@ func (s *step) call(ctx context.Context, in *scene, number int) {
 
 // serve handles a call like a host.
 func (s *step) serve(ctx context.Context, guard *policies.Guard, answer func(result)) {
-	call := &policies.Call{Caller: s.Caller, Peer: s.peer, Metadata: metadata(s.Metadata), Arrived: time.Now()}
+	call := &policies.Call{Caller: s.Caller, Claims: s.Identity, Peer: s.peer, Metadata: metadata(s.Metadata), Arrived: time.Now()}
 	if s.Deadline > 0 {
 		call.Deadline = call.Arrived.Add(s.Deadline.Std())
 	}

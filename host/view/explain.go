@@ -2,6 +2,7 @@ package view
 
 import (
 	"cmp"
+	"maps"
 	"slices"
 	"strconv"
 	"strings"
@@ -25,13 +26,33 @@ func Explain(g *Generation, q admin.ExplainQuery) (*admin.Explanation, error) {
 	if !ok {
 		return nil, notFound(g, q.Service, q.Method)
 	}
+	if err := checkClaims(g, &q); err != nil {
+		return nil, err
+	}
 	caller := cmp.Or(q.Caller, policies.Anonymous)
-	x := g.Rules.Explain(m.Target, caller, q.Peer)
+	x := g.Rules.ExplainCall(m.Target, &policies.Call{Caller: caller, Claims: q.Identity, Peer: q.Peer})
 	if m.IsRemote() { // it is forwarded, under the rules for calls to the upstream of that name
 		out := g.Rules.ExplainUpstream(m.Target.Service, m.Target.Service, m.Target.Method, caller)
 		x.Kinds = append(x.Kinds, out.Kinds...)
 	}
 	return &admin.Explanation{Explanation: x}, nil
+}
+
+// checkClaims returns an error if the caller of a query cannot have its claims.
+func checkClaims(g *Generation, q *admin.ExplainQuery) error {
+	known := g.Set.Manifest.Auth.ClaimNames()
+	for _, name := range slices.Sorted(maps.Keys(q.Identity)) {
+		switch {
+		case cmp.Or(q.Caller, policies.Anonymous) == policies.Anonymous:
+			return admin.Errorf(admin.CodeBadRequest, "anonymous callers have no claims").WithHelp("name the caller, too")
+		case len(known) == 0:
+			return admin.Errorf(admin.CodeBadRequest, "callers have no claim %q here", name).WithHelp("auth.jwt.claims names none")
+		case !slices.Contains(known, name):
+			return admin.Errorf(admin.CodeBadRequest, "callers have no claim %q here", name).
+				WithHelp("auth.jwt.claims names: %s%s", strings.Join(known, ", "), didYouMean(name, known))
+		}
+	}
+	return nil
 }
 
 // notFound returns the error for a service or method that is not served.

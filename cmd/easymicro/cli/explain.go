@@ -4,7 +4,9 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
 	"time"
@@ -19,6 +21,7 @@ import (
 type explainCommand struct {
 	*app
 	caller, peer string
+	claims       []string
 	upstream     bool
 }
 
@@ -35,6 +38,7 @@ calls that the handlers make; use --upstream if a service has the same name.
 SERVICE/METHOD, as in logs, metrics and spans, is accepted too, by every command that takes a method.`,
 		Example: `  easymicro explain Arith.Mul
   easymicro explain Arith.Mul --caller partner-1 --peer 10.0.0.7
+  easymicro explain Arith.Mul --caller partner-1 --identity-claim tenant=acme
   easymicro explain billing.GetInvoice --upstream
   easymicro explain arith-mul@r2`,
 		Args:              argRange(1, 1, "one argument: SERVICE.METHOD, RULE or RULE@rN"),
@@ -42,16 +46,18 @@ SERVICE/METHOD, as in logs, metrics and spans, is accepted too, by every command
 		RunE:              c.run,
 	}
 	cmd.Flags().StringVar(&c.caller, "caller", "", "caller `NAME` (default: anonymous)")
+	cmd.Flags().StringArrayVar(&c.claims, "identity-claim", nil, "claim of the caller that rules match, as `NAME=VALUE`; repeatable")
 	cmd.Flags().StringVar(&c.peer, "peer", "", "`IP` address that the call comes from")
 	cmd.Flags().BoolVar(&c.upstream, "upstream", false, "SERVICE is an upstream: explain the calls to it")
 	_ = cmd.RegisterFlagCompletionFunc("caller", cobra.NoFileCompletions)
 	_ = cmd.RegisterFlagCompletionFunc("peer", cobra.NoFileCompletions)
+	_ = cmd.RegisterFlagCompletionFunc("identity-claim", cobra.NoFileCompletions)
 	return cmd
 }
 
 func (c *explainCommand) run(cmd *cobra.Command, args []string) error {
 	if strings.Contains(args[0], "@") || !strings.ContainsAny(args[0], "./") {
-		for _, flag := range []string{"caller", "peer", "upstream"} {
+		for _, flag := range []string{"caller", "identity-claim", "peer", "upstream"} {
 			if cmd.Flags().Changed(flag) {
 				return usageError("--%s needs a method, and %q is not one: write SERVICE.METHOD", flag, args[0])
 			}
@@ -86,6 +92,19 @@ func (c *explainCommand) query(method string) (q admin.ExplainQuery, err error) 
 	if c.upstream {
 		q.Upstream, q.Service = q.Service, ""
 	}
+	for _, claim := range c.claims {
+		name, value, ok := strings.Cut(claim, "=")
+		if !ok || name == "" || value == "" {
+			return q, usageError("--identity-claim %q is not NAME=VALUE", claim)
+		}
+		if q.Identity == nil {
+			q.Identity = make(map[string]string)
+		}
+		q.Identity[name] = value
+	}
+	if len(c.claims) > 0 && (c.caller == "" || c.upstream) {
+		return q, usageError("--identity-claim is for calls of a caller to this host: add --caller NAME, without --upstream")
+	}
 	if c.peer == "" {
 		return q, nil
 	}
@@ -119,6 +138,9 @@ func (c *explainCommand) explainRule(ctx context.Context, arg string) error {
 // text shows the rules that apply, in evaluation order, and then those that do not.
 func (c *explainCommand) text(x *admin.Explanation) {
 	from := ""
+	for _, name := range slices.Sorted(maps.Keys(x.Identity)) {
+		from += ", " + name + " " + x.Identity[name]
+	}
 	if x.Peer != "" {
 		from = " from " + x.Peer
 	}
