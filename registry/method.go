@@ -8,6 +8,8 @@ import (
 	"regexp"
 	"slices"
 	"strings"
+
+	"github.com/easymicro/easymicro/wire/code"
 )
 
 // Method is one method of a handler. It may be shared between goroutines.
@@ -19,6 +21,7 @@ type Method struct {
 	unary bool // served by Unary
 	args  values
 	reply values
+	check struct{ args, reply bool }                              // which of them have a method Validate
 	call  func(ctx context.Context, args, reply any) (any, error) // nil while the method is only declared
 }
 
@@ -46,6 +49,9 @@ func (m *Method) Example() any { return example(m.Args, nil) }
 // args is a pointer of the type of NewArgs. reply is nil, or a pointer of the type of NewReply that a receiver's method
 // may fill in and return. Both belong to the method until Call returns.
 //
+// An argument with a method Validate() error is validated before: what is wrong is an error with INVALID_ARGUMENT. If a reply has
+// one, it is validated when the method has succeeded, and what is wrong is INTERNAL.
+//
 // A panic of the handler is returned as a *PanicError. runtime.Goexit ends the goroutine with its deferred functions: Call
 // does not return then, but calls Goexit of the Call in ctx, if set.
 func (m *Method) Call(ctx context.Context, args, reply any) (res any, err error) {
@@ -58,8 +64,24 @@ func (m *Method) Call(ctx context.Context, args, reply any) (res any, err error)
 			res, err = nil, interrupted(ctx, recover())
 		}
 	}()
-	res, err = m.call(ctx, args, reply)
+	res, err = m.checkedCall(ctx, args, reply)
 	returned = true
+	return res, err
+}
+
+// checkedCall validates the argument, runs the method and validates its reply.
+func (m *Method) checkedCall(ctx context.Context, args, reply any) (any, error) {
+	if m.check.args {
+		if err := invalid(args); err != nil {
+			return nil, code.Errorf(code.InvalidArgument, "%w", err).WithReason("invalid_argument")
+		}
+	}
+	res, err := m.call(ctx, args, reply)
+	if err == nil && m.check.reply {
+		if err := invalid(res); err != nil {
+			return nil, code.Errorf(code.Internal, "the reply is not valid: %w", err).WithReason(code.ReasonBadReply)
+		}
+	}
 	return res, err
 }
 
@@ -88,6 +110,7 @@ func unaryMethod[Req, Res any](name string, fn func(context.Context, *Req) (*Res
 		args:  values{make: func() any { return new(Req) }},
 		reply: values{make: func() any { return new(Res) }},
 	}
+	m.check.args, m.check.reply = validates(m.Args), validates(m.Reply)
 	if fn == nil {
 		return m
 	}

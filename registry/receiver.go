@@ -79,13 +79,15 @@ func methodsOf(t reflect.Type) (methods []*Method, skipped []Skipped) {
 }
 
 func reflectMethod(name string, args, reply reflect.Type) *Method {
-	return &Method{
+	m := &Method{
 		Name:  name,
 		Args:  args,
 		Reply: reply,
 		args:  values{make: func() any { return reflect.New(args).Interface() }},
 		reply: values{make: func() any { return reflect.New(reply).Interface() }},
 	}
+	m.check.args, m.check.reply = validates(args), validates(reply)
+	return m
 }
 
 func noMethods(t reflect.Type, skipped []Skipped) error {
