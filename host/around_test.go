@@ -11,6 +11,7 @@ import (
 
 	"github.com/easymicro/easymicro/config"
 	"github.com/easymicro/easymicro/host"
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
 	"github.com/easymicro/easymicro/registry"
 	"github.com/easymicro/easymicro/wire/code"
@@ -171,6 +172,13 @@ services:
 	}
 	if got := res.Header.Get("Easymicro-Meta"); got != "audited-own=blue&audited-all=blue" {
 		t.Errorf("%v: the metadata of the reply is missing", res.Header)
+	}
+	services, err := h.Admin.Services(t.Context())
+	if err != nil || !slices.Equal(services[0].Around, []string{"test.audit", "test.pass", "test.audit2"}) {
+		t.Errorf("described as %+v, %v", services, err)
+	}
+	if x, err := h.Admin.Explain(t.Context(), admin.ExplainQuery{Service: "Plain", Method: "Mul"}); err != nil || !slices.Equal(x.Around, []string{"test.audit"}) {
+		t.Errorf("explained as %+v, %v", x, err)
 	}
 	h.Post("/Arith/Div", `{"A":6,"B":0}`)
 	if got := j.take(); !slices.Contains(got, "own Arith.Div by anonymous: &{A:6 B:0} → &{C:0} UNKNOWN") {

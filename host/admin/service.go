@@ -17,6 +17,7 @@ type Service struct {
 	Ready   bool      `json:"ready"`
 	Methods []Method  `json:"methods"`
 	Skipped []Skipped `json:"skipped,omitempty"`
+	Around  []string  `json:"around,omitempty"` // interceptors, in the order in which they run
 }
 
 // Method is one method of a service.

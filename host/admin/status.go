@@ -324,6 +324,7 @@ type Explanation struct {
 	policies.Explanation
 	Fallback  *Fallback  `json:"stand_in,omitempty"`
 	Overrides []Override `json:"overrides,omitempty"` // that concern the call
+	Around    []string   `json:"around,omitempty"`    // interceptors, in the order in which they run
 }
 
 // RuleExplanation is a rule as it was in a revision.

@@ -76,6 +76,19 @@ func (a *Around) All() []Interceptor {
 	return a.all
 }
 
+// Names returns the names of the interceptors in the order in which they run.
+func (a *Around) Names() []string {
+	var names []string
+	for _, i := range a.All() {
+		name := i.Name
+		if i.BeforeRules {
+			name += " (before the rules)"
+		}
+		names = append(names, name)
+	}
+	return names
+}
+
 // Acquire admits a call. It returns false if an interceptor is retired; a newer generation then has its successor.
 func (a *Around) Acquire() bool {
 	if a == nil {

@@ -35,7 +35,7 @@ func Explain(g *Generation, q admin.ExplainQuery) (*admin.Explanation, error) {
 		out := g.Rules.ExplainUpstream(m.Target.Service, m.Target.Service, m.Target.Method, caller)
 		x.Kinds = append(x.Kinds, out.Kinds...)
 	}
-	return &admin.Explanation{Explanation: x}, nil
+	return &admin.Explanation{Explanation: x, Around: m.Around.Names()}, nil
 }
 
 // checkClaims returns an error if the caller of a query cannot have its claims.

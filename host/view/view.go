@@ -92,6 +92,7 @@ func Service(g *Generation, s *route.Service, entry *registry.Entry, httpURL str
 	v := admin.Service{Name: s.Config.Name, Aliases: s.Config.Aliases, Handler: s.Config.Handler, Package: entry.Package}
 	for _, m := range s.Methods {
 		v.Methods = append(v.Methods, method(g, entry, m, httpURL))
+		v.Around = m.Around.Names()
 	}
 	for _, skipped := range s.Handler.Skipped() {
 		v.Skipped = append(v.Skipped, admin.Skipped{Name: skipped.Name, Why: skipped.Why})

@@ -65,6 +65,9 @@ func (c *describeCommand) text(s *admin.Service) {
 	if len(s.Aliases) > 0 {
 		c.line("also as %s", strings.Join(s.Aliases, ", "))
 	}
+	if len(s.Around) > 0 {
+		c.line("around %s", strings.Join(s.Around, ", "))
+	}
 	for _, m := range s.Methods {
 		c.line("")
 		c.line("%s", c.paint(bold, s.Name+"."+m.Name))

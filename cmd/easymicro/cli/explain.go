@@ -159,6 +159,9 @@ func (c *explainCommand) text(x *admin.Explanation) {
 	for i := range x.Overrides {
 		c.line("%s", overrideText(&c.printer, &x.Overrides[i]))
 	}
+	if len(x.Around) > 0 {
+		c.line("interceptors: %s", strings.Join(x.Around, ", "))
+	}
 	if applying == 0 {
 		c.line("%s", none)
 	}

@@ -1,6 +1,7 @@
 package cli
 
 import (
+	"slices"
 	"strings"
 
 	"github.com/spf13/cobra"
@@ -13,6 +14,7 @@ import (
 // handlerView is a handler in the JSON output.
 type handlerView struct {
 	Name    string          `json:"name"`
+	Kind    string          `json:"kind"` // handler or interceptor
 	Package string          `json:"package"`
 	Uses    []string        `json:"uses,omitempty"`
 	Options any             `json:"options,omitempty"` // the defaults, as a manifest would have them
@@ -35,9 +37,10 @@ type handlersCommand struct{ *app }
 func newHandlers(a *app) *cobra.Command {
 	return &cobra.Command{
 		Use:   "handlers [NAME]",
-		Short: "List the handlers compiled into this binary",
+		Short: "List the handlers and interceptors compiled into this binary",
 		Long: `handlers lists the names for services[].handler of a manifest: each handler with its methods, their argument and reply
-types, its options with their defaults, and the exported methods that are not served, with the reason.`,
+types, its options with their defaults, and the exported methods that are not served, with the reason. Interceptors, for around,
+are listed after the handlers.`,
 		Example: `  easymicro handlers
   easymicro handlers samples.arith`,
 		Args:              argRange(0, 1, "at most one name"),
@@ -49,7 +52,7 @@ types, its options with their defaults, and the exported methods that are not se
 func (c *handlersCommand) run(_ *cobra.Command, args []string) error {
 	views := []handlerView{}
 	var names []string
-	for _, e := range c.registry.Entries() {
+	for _, e := range slices.Concat(c.registry.Entries(), c.registry.Interceptors()) {
 		names = append(names, e.Name)
 		if len(args) == 0 || e.Name == args[0] {
 			views = append(views, viewHandler(e))
@@ -72,7 +75,10 @@ func (c *handlersCommand) run(_ *cobra.Command, args []string) error {
 }
 
 func viewHandler(e *registry.Entry) handlerView {
-	v := handlerView{Name: e.Name, Package: e.Package, Uses: e.Uses, Options: optionsView(e.Defaults), Methods: []methodView{}, defaults: e.Defaults}
+	v := handlerView{
+		Name: e.Name, Kind: e.Kind(), Package: e.Package, Uses: e.Uses,
+		Options: optionsView(e.Defaults), Methods: []methodView{}, defaults: e.Defaults,
+	}
 	for _, m := range e.Methods {
 		v.Methods = append(v.Methods, methodView{Name: m.Name, Args: admin.ShapeOf(m.Args), Reply: admin.ShapeOf(m.Reply), Example: e.Example(m)})
 	}
@@ -83,8 +89,12 @@ func viewHandler(e *registry.Entry) handlerView {
 }
 
 func (c *handlersCommand) text(v handlerView) {
-	c.line("%s   %s", c.paint(bold, v.Name), v.Package)
-	if len(v.Methods) == 0 {
+	if v.Kind == "interceptor" {
+		c.line("%s   interceptor   %s", c.paint(bold, v.Name), v.Package)
+	} else {
+		c.line("%s   %s", c.paint(bold, v.Name), v.Package)
+	}
+	if len(v.Methods) == 0 && v.Kind == "handler" {
 		c.line("  methods are known only after the handler is opened (registry.Methods declares them before)")
 	}
 	rows := [][]string{}
