@@ -49,7 +49,7 @@ func TestPagesShowWhatCommandsPrint(t *testing.T) {
 		{name: "overload", commands: 1, edits: []edit{{"policies.yaml", "cpuAbove: 85%", "cpuAbove: 100%"}}, until: "The `curl` below"},
 		{name: "metrics", commands: 2, edits: []edit{{"policies.yaml", "rate: 1, burst: 5", "rate: 1, per: 10m, burst: 5"}}},
 		{name: "upstream", commands: 5, until: "`explain` takes"}, // it counts per second
-		{name: "jwt", commands: 5, from: "A caller sends", until: "## Tokens expire"},
+		{name: "jwt", commands: 5, from: "A caller sends", until: "## Claims"},
 		{
 			name: "tls", commands: 4, edits: []edit{{"easymicro.yaml", "      register: {}                                # for the gateway\n", ""}},
 			from: "The client presents", until: "## The gateway",

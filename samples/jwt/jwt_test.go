@@ -1,6 +1,7 @@
 package jwt_test
 
 import (
+	"encoding/json"
 	"io"
 	"net/http"
 	"net/http/httptest"
@@ -10,6 +11,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/easymicro/easymicro/host/admin"
 	"github.com/easymicro/easymicro/host/hosttest"
 	_ "github.com/easymicro/easymicro/samples"
 )
@@ -112,4 +114,34 @@ func TestTheKeysMayComeFromAURL(t *testing.T) {
 	s.run(s.tokens, "-dir", s.keys, "-new-key")
 	s.run(s.tokens, "-dir", s.keys)
 	s.wants(s.read("web.jwt"), "Mul", http.StatusOK, `{"c":12}`)
+}
+
+func TestEachTenantIsLimitedApart(t *testing.T) {
+	s := start(t)
+	s.host.Edit("policies.yaml", "rate: 100, per: 1s, burst: 200", "rate: 1, per: 10h, burst: 2")
+	if a := s.host.Revision(); a.Error != "" || len(a.Problems) > 0 {
+		t.Fatalf("%+v", a)
+	}
+	web, batch := s.read("web.jwt"), s.read("batch.jwt")
+	s.wants(web, "Mul", http.StatusOK, `{"c":12}`)
+	s.wants(web, "Mul", http.StatusOK, `{"c":12}`)
+	s.wants(web, "Mul", http.StatusTooManyRequests, "tenants@r2")
+	s.wants(batch, "Mul", http.StatusOK, `{"c":12}`)
+}
+
+func TestExplainShowsTheRulesOfATenant(t *testing.T) {
+	s := start(t)
+	for tenant, applies := range map[string]bool{"acme": true, "globex": false} {
+		e, err := s.host.Admin.Explain(t.Context(), admin.ExplainQuery{Service: "Arith", Method: "Mul", Caller: "web", Identity: map[string]string{"tenant": tenant}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		text, err := json.Marshal(e)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if got := strings.Contains(string(text), `"applies":[{"rule":"acme-mul"`); got != applies {
+			t.Errorf("%s: acme-mul applies: %v\n%s", tenant, got, text)
+		}
+	}
 }

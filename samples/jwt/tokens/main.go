@@ -54,12 +54,18 @@ func run(dir string, lifetime time.Duration, newKey bool) error {
 	if err != nil {
 		return err
 	}
-	for _, caller := range []string{"web", "batch"} {
-		if err := issue(dir, caller, key, time.Now().Add(lifetime)); err != nil {
+	for _, c := range []struct{ name, org string }{{"web", "acme"}, {"batch", "globex"}} {
+		if err := issue(dir, c.name, c.org, key, time.Now().Add(lifetime)); err != nil {
 			return err
 		}
 	}
 	return nil
+}
+
+// claims are what a token says of its caller.
+type claims struct {
+	jwt.RegisteredClaims
+	Org string `json:"org"`
 }
 
 // publicKey is a key of a JWKS (RFC 7517).
@@ -129,14 +135,14 @@ func readKey(dir string) (*ecdsa.PrivateKey, error) {
 }
 
 // issue signs a token for a caller.
-func issue(dir, caller string, key *ecdsa.PrivateKey, expires time.Time) error {
+func issue(dir, caller, org string, key *ecdsa.PrivateKey, expires time.Time) error {
 	by, err := public(key)
 	if err != nil {
 		return err
 	}
-	token := jwt.NewWithClaims(jwt.SigningMethodES256, jwt.RegisteredClaims{
+	token := jwt.NewWithClaims(jwt.SigningMethodES256, claims{jwt.RegisteredClaims{
 		Issuer: issuer, Audience: jwt.ClaimStrings{audience}, Subject: caller, IssuedAt: jwt.NewNumericDate(time.Now()), ExpiresAt: jwt.NewNumericDate(expires),
-	})
+	}, org})
 	token.Header["kid"] = by.ID
 	text, err := token.SignedString(key)
 	if err != nil {
