@@ -50,7 +50,7 @@ func TestEveryRejectedCommandIsRecorded(t *testing.T) {
 		{"no YAML", host.SourceApply, applied(text("x.yaml", "rules: [")), "a/x.yaml:2:1: "},
 		{"no rule", host.SourceApply, applied(text("x.yaml", "rules: [{nam: x}]")), "unknown key"},
 		{"too large", host.SourceApply, applied(text("x.yaml", strings.Repeat("#", config.MaxFileBytes+1))), "is too large"},
-		{"another name", host.SourceApply, applied(text(strings.Repeat("n", 1<<20)+".yml", rulesOf("ax"))), "would not be a policy file"},
+		{"another name", host.SourceApply, applied(text(strings.Repeat("n", 1<<20)+".yml", rulesOf("ax"))), "is not the name of a policy file"},
 		{"no file", host.SourceApply, applied(admin.ApplyRequest{}), "no files to apply"},
 		{"another revision", host.SourceApply, applied(admin.ApplyRequest{Files: []admin.ApplyFile{file("x.yaml", "ax")}, IfMatch: "0123"}), "the plan is stale"},
 		{"no rule of this name", host.SourceApply, applied(admin.ApplyRequest{Promote: &admin.Promotion{Rule: "az"}}), "no rule is named"},
