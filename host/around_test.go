@@ -17,7 +17,7 @@ import (
 	"github.com/easymicro/easymicro/wire/code"
 )
 
-// auditOptions are those of test.audit.
+// auditOptions are the options of test.audit.
 type auditOptions struct {
 	Word string `required:"true"`
 	Max  int    `min:"1"`

@@ -18,10 +18,10 @@ type Invocation struct {
 	Upstream        string // name in the manifest, of a call that goes out; empty for a call that is served
 	Caller          string // name of the caller; of a call that goes out, of the caller that is being served
 
-	// Metadata is that of the request; it must not be changed. A call that goes out gets more by passing
+	// Metadata is the metadata of the request and must not be changed. To add some to an outgoing call, pass
 	// WithOutgoing(ctx, key, value) to next.
 	Metadata Pairs
-	// ReplyMetadata is that of the response. Of a call that goes out, it is known once next has returned.
+	// ReplyMetadata is the metadata of the response. For outgoing calls it is set once next has returned.
 	ReplyMetadata *Pairs
 
 	// Args points to the argument. It is nil before next in an interceptor that runs before the rules: until they have admitted the
@@ -36,8 +36,8 @@ type Invocation struct {
 // service, for all services at the top, or for an upstream. It runs around each of their calls, in the order of the manifest,
 // after the caller is identified and the rules have admitted the call, unless it has the option BeforeRules.
 //
-// Options, open and their errors are those of Register; open returns a Service made by Intercept, which may have OnOptions,
-// OnReady and OnClose. An instance is opened for each place that names the interceptor; Env.Service returns the service or the
+// Options, open and their errors work as in Register; open returns a Service made by Intercept, which may have OnOptions and
+// OnClose. An instance is opened for each place that names the interceptor; Env.Service returns the service or the
 // upstream, and "" at the top. Of the options of a registration, BeforeRules, Check and In apply.
 func Around[O any](name string, defaults O, open func(ctx context.Context, o O, env Env) (*Service, error), opts ...Option) {
 	e := &Entry{Name: name, place: callerPlace(1), around: true}

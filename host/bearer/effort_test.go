@@ -61,7 +61,7 @@ func (i issuer) token(t *testing.T, sub string, lasts time.Duration) string {
 	return text
 }
 
-// forge returns a token whose signature is that of another one.
+// forge returns a token with the signature of another one.
 func (i issuer) forge(t *testing.T, lasts time.Duration) string {
 	t.Helper()
 	claims, signature := i.token(t, "admin", lasts), i.token(t, "web", lasts)

@@ -54,7 +54,7 @@ type Fetched struct {
 	Err  error     // of the last fetch; nil: it has brought keys
 }
 
-// NewSource returns a source without keys. The id tells whether sources are the same; conf may be nil.
+// NewSource returns a source without keys. Sources with the same id may replace each other; conf may be nil.
 func NewSource(id, from string, conf *tls.Config) *Source {
 	transport := &http.Transport{
 		Proxy: http.ProxyFromEnvironment, TLSClientConfig: conf, ForceAttemptHTTP2: true, DisableKeepAlives: true,

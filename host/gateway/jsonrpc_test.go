@@ -37,7 +37,7 @@ func rpc(t *testing.T, addr, body string, headers ...string) (int, string) {
 	return res.StatusCode, strings.TrimSpace(string(text))
 }
 
-// The cases are those of the examples in the specification of JSON-RPC 2.0, and more of their kinds.
+// The cases include the examples of the JSON-RPC 2.0 specification.
 func TestJSONRPCAnswersAsItsSpecificationSays(t *testing.T) {
 	b := &backend{hook: func(context.Context, *wire.Frame, *wire.Frame) error {
 		return code.Refuse(code.ResourceExhausted, code.ReasonRateLimited, "rate limit", "calm@r7", host, 2*time.Second)

@@ -16,7 +16,7 @@ const (
 	plotMargin  = 60
 )
 
-// colors are those of the rules, in their order.
+// colors has a color for each rule, in their order.
 var colors = []string{"#9ca3af", "#2563eb", "#0891b2", "#c2410c", "#7c3aed"}
 
 // svg draws what was served, and how soon the rest was refused, by load: one row for each handler.
