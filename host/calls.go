@@ -118,9 +118,10 @@ func quoteName(name string) string {
 // notServed counts and traces a call that reached no method.
 func (c *calls) notServed(call *wire.Call, req *wire.Frame, e *code.Error) {
 	metrics, took := c.metrics.Other(call.Transport()), time.Since(call.Arrived())
-	metrics.Done(e.Code, took)
+	here := traffic.Here()
+	metrics.Done(here, e.Code, took)
 	end, refused := call.Arrived().Add(took), e.Code == code.Unimplemented
-	c.flows.Observe(metrics.Traffic(), end, took, traffic.Flow{Method: metrics.Name(), Peer: call.Peer().Unmap(), Code: e.Code, Refused: refused})
+	c.flows.Observe(here, metrics.Traffic(), end, took, traffic.Flow{Method: metrics.Name(), Peer: call.Peer().Unmap(), Code: e.Code, Refused: refused})
 	var t telemetry.Trace
 	c.tracing.Begin(&t, nil, call, req)
 	t.End(e, "")

@@ -28,6 +28,7 @@ type serving struct {
 	method     *route.Method
 	wire       *wire.Call
 	metrics    *telemetry.MethodMetrics
+	shard      traffic.Shard // of the counters
 	caller     string
 	policy     policies.Call
 	entered    bool // the guard has filled ticket
@@ -52,7 +53,8 @@ type served struct {
 }
 
 func (s *serving) run(req, res *wire.Frame) error {
-	s.metrics.Begin()
+	s.shard = traffic.Here()
+	s.metrics.Begin(s.shard)
 	defer s.leave()
 	if s.recorder.tracing.NeedsTrace(req) {
 		s.trace = new(telemetry.Trace)
@@ -93,7 +95,7 @@ func (s *serving) leave() {
 	if s.entered {
 		s.recordShadow(s.ticket.Shadowed())
 	}
-	s.metrics.End()
+	s.metrics.End(s.shard)
 	s.method.Around.Release()
 	s.method.Calls.Release()
 	if s.returned && s.wire.Settle() {
@@ -364,13 +366,13 @@ func (s *serving) recordOutcome(err error, refused bool) {
 	}
 	e, c := code.From(err), code.Of(err)
 	took := time.Since(s.wire.Arrived())
-	s.metrics.Done(c, took)
+	s.metrics.Done(s.shard, c, took)
 	byRule := e != nil && (!s.admitted || e.Own() && e.Rule != "")
 	if byRule {
 		s.generation.window.Load().stopped("", s.method.Target, e)
 	}
 	end := s.wire.Arrived().Add(took)
-	s.recorder.flows.Observe(s.metrics.Traffic(), end, took, traffic.Flow{
+	s.recorder.flows.Observe(s.shard, s.metrics.Traffic(), end, took, traffic.Flow{
 		Method: s.metrics.Name(), Caller: s.caller, Peer: s.wire.Peer().Unmap(), Code: c, Refused: byRule,
 	})
 	s.trace.End(e, s.caller)

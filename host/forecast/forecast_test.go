@@ -118,7 +118,7 @@ func (s *scene) call(rules *policies.Snapshot, c *caller, took time.Duration, fa
 		rule, _, _ = strings.Cut(e.Rule, "@")
 	}
 	now := time.Now()
-	s.sketch.Observe(s.methods[c.method], now, now.Sub(begin), traffic.Flow{Method: c.method, Caller: cmp.Or(c.name, policies.Anonymous), Peer: peer, Code: is, Refused: refused})
+	s.sketch.Observe(traffic.Here(), s.methods[c.method], now, now.Sub(begin), traffic.Flow{Method: c.method, Caller: cmp.Or(c.name, policies.Anonymous), Peer: peer, Code: is, Refused: refused})
 	seen.add(rule)
 	seen.add("all")
 }
@@ -285,7 +285,7 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 		record := func(calls int, f traffic.Flow) {
 			f.Method = "Arith/Mul"
 			for range calls {
-				s.sketch.Observe(s.methods[f.Method], time.Now(), time.Millisecond, f)
+				s.sketch.Observe(traffic.Here(), s.methods[f.Method], time.Now(), time.Millisecond, f)
 			}
 		}
 		record(1000, traffic.Flow{Caller: "web"})
@@ -293,7 +293,7 @@ func TestWhatIsNotKnownIsSaid(t *testing.T) {
 		for i := range 5000 {
 			record(1, traffic.Flow{Caller: fmt.Sprint("tenant-", i)})
 		}
-		s.sketch.Observe(nil, time.Now(), time.Millisecond, traffic.Flow{Others: traffic.OtherMethods})
+		s.sketch.Observe(traffic.Here(), nil, time.Now(), time.Millisecond, traffic.Flow{Others: traffic.OtherMethods})
 		time.Sleep(10 * time.Second)
 		old := s.side("  []", nil)
 		for rule, want := range map[string]string{
@@ -340,7 +340,7 @@ func BenchmarkOf(b *testing.B) {
 	begin := time.Now()
 	for span := range 60 {
 		for i := range 1000 {
-			sketch.Observe(nil, begin.Add(time.Duration(span)*5*time.Second), time.Millisecond, traffic.Flow{Method: "Arith/Mul", Caller: fmt.Sprint("c", i)})
+			sketch.Observe(traffic.Here(), nil, begin.Add(time.Duration(span)*5*time.Second), time.Millisecond, traffic.Flow{Method: "Arith/Mul", Caller: fmt.Sprint("c", i)})
 		}
 	}
 	side := func(text string) forecast.Side {

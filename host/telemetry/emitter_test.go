@@ -10,13 +10,14 @@ import (
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
 func TestTheSourceIsCalledOnlyByScrapes(t *testing.T) {
 	var asked atomic.Int32
 	m := New(Options{Source: func(*Emitter) { asked.Add(1) }})
-	m.Method("Arith", "Mul", "rpcx").Done(code.OK, 0)
+	m.Method("Arith", "Mul", "rpcx").Done(traffic.Here(), code.OK, 0)
 	if asked.Load() != 0 {
 		t.Error("asked without a scrape")
 	}
@@ -70,7 +71,7 @@ func TestHangingScrapersDoNotBlockCalls(t *testing.T) {
 	go func() {
 		defer close(called)
 		for range 1000 {
-			m.Method("Arith", "Mul", "rpcx").Done(code.Aborted, 0)
+			m.Method("Arith", "Mul", "rpcx").Done(traffic.Here(), code.Aborted, 0)
 			m.WireError("bad_magic")
 		}
 	}()

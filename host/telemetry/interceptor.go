@@ -6,6 +6,8 @@ import (
 	"time"
 
 	"github.com/prometheus/client_golang/prometheus"
+
+	"github.com/easymicro/easymicro/host/traffic"
 )
 
 // InterceptorOutcome is what an interceptor did with a call.
@@ -48,6 +50,9 @@ func (m *interceptorMetrics) Interceptor(name, place string) *InterceptorMetrics
 	i := m.known[at]
 	if i == nil {
 		i = new(InterceptorMetrics)
+		for outcome := range i.byOutcome {
+			i.byOutcome[outcome] = newHistogram()
+		}
 		m.known[at] = i
 	}
 	return i
@@ -77,10 +82,10 @@ func (m *interceptorMetrics) Collect(to chan<- prometheus.Metric) {
 
 // InterceptorMetrics counts and times one interceptor. It is safe for concurrent use.
 type InterceptorMetrics struct {
-	byOutcome [len(interceptorOutcomes)]histogram
+	byOutcome [len(interceptorOutcomes)]*histogram
 }
 
 // Done counts a call; own is the time that it spent in the interceptor itself.
 func (m *InterceptorMetrics) Done(outcome InterceptorOutcome, own time.Duration) {
-	m.byOutcome[outcome].observe(own)
+	m.byOutcome[outcome].observe(traffic.Here(), own)
 }

@@ -15,7 +15,13 @@ import (
 type MethodMetrics struct {
 	series   callSeries
 	traffic  *traffic.Method
-	inflight atomic.Int64
+	inflight []inflightShard
+}
+
+// inflightShard counts some of the calls in flight.
+type inflightShard struct {
+	n atomic.Int64
+	_ [56]byte // no cache line has counters of two shards
 }
 
 // Traffic returns the counters of the last minutes, which all transports of the method share.
@@ -25,16 +31,24 @@ func (m *MethodMetrics) Traffic() *traffic.Method { return m.traffic }
 func (m *MethodMetrics) Name() string { return m.series.method }
 
 // Begin counts a call as in flight, until End.
-func (m *MethodMetrics) Begin() { m.inflight.Add(1) }
+func (m *MethodMetrics) Begin(at traffic.Shard) { m.inflight[at.Of(len(m.inflight))].n.Add(1) }
 
 // End ends what Begin began: the handler has returned.
-func (m *MethodMetrics) End() { m.inflight.Add(-1) }
+func (m *MethodMetrics) End(at traffic.Shard) { m.inflight[at.Of(len(m.inflight))].n.Add(-1) }
 
 // InFlight returns the number of calls between Begin and End.
-func (m *MethodMetrics) InFlight() int64 { return m.inflight.Load() }
+func (m *MethodMetrics) InFlight() int64 {
+	var sum int64
+	for i := range m.inflight {
+		sum += m.inflight[i].n.Load()
+	}
+	return sum
+}
 
 // Done counts and times a call that was answered with c.
-func (m *MethodMetrics) Done(c code.Code, d time.Duration) { m.series.observe(c, d) }
+func (m *MethodMetrics) Done(at traffic.Shard, c code.Code, d time.Duration) {
+	m.series.observe(at, c, d)
+}
 
 type methodKey struct{ method, transport string }
 
@@ -62,7 +76,11 @@ func newServerMetrics() *serverMetrics {
 }
 
 func (m *serverMetrics) newMethod(key methodKey, t *traffic.Method) *MethodMetrics {
-	return &MethodMetrics{series: callSeries{durations: m.durations, method: key.method, by: key.transport}, traffic: t}
+	return &MethodMetrics{
+		series:   callSeries{durations: m.durations, method: key.method, by: key.transport},
+		traffic:  t,
+		inflight: make([]inflightShard, traffic.Shards()),
+	}
 }
 
 // trafficOf returns the traffic of a method, over all transports. The caller holds m.mu.
@@ -105,7 +123,7 @@ func (m *serverMetrics) Retain(keep func(name string) bool) {
 		}
 		delete(m.methods, key)
 		mm.series.drop()
-		if mm.inflight.Load() > 0 {
+		if mm.InFlight() > 0 {
 			m.leaving = append(m.leaving, mm)
 		}
 		method := label(key.method)
@@ -118,13 +136,13 @@ func (m *serverMetrics) inflight() float64 {
 	defer m.mu.Unlock()
 	var sum int64
 	for _, mm := range m.others {
-		sum += mm.inflight.Load()
+		sum += mm.InFlight()
 	}
 	for _, mm := range m.methods {
-		sum += mm.inflight.Load()
+		sum += mm.InFlight()
 	}
 	m.leaving = slices.DeleteFunc(m.leaving, func(mm *MethodMetrics) bool {
-		n := mm.inflight.Load()
+		n := mm.InFlight()
 		sum += max(n, 0)
 		return n <= 0
 	})

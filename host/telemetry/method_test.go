@@ -14,11 +14,11 @@ import (
 
 func TestACallAllocatesNothing(t *testing.T) {
 	mm := New(Options{}).Method("Arith", "Mul", "rpcx")
-	mm.Done(code.OK, time.Millisecond)
+	mm.Done(traffic.Here(), code.OK, time.Millisecond)
 	if n := testing.AllocsPerRun(1000, func() {
-		mm.Begin()
-		mm.Done(code.OK, time.Millisecond)
-		mm.End()
+		mm.Begin(traffic.Here())
+		mm.Done(traffic.Here(), code.OK, time.Millisecond)
+		mm.End(traffic.Here())
 	}); n != 0 {
 		t.Errorf("%v allocations", n)
 	}
@@ -41,15 +41,15 @@ func TestAMethodIsResolvedOnce(t *testing.T) {
 func TestADroppedMethodDisappearsAndOthersKeepCounting(t *testing.T) {
 	m := New(Options{})
 	stays, goes := m.Method("Arith", "Mul", "rpcx"), m.Method("Old", "Get", "rpcx")
-	stays.Done(code.OK, time.Millisecond)
-	goes.Done(code.OK, time.Millisecond)
-	m.Other("rpcx").Done(code.Unimplemented, 0)
-	goes.Begin()
+	stays.Done(traffic.Here(), code.OK, time.Millisecond)
+	goes.Done(traffic.Here(), code.OK, time.Millisecond)
+	m.Other("rpcx").Done(traffic.Here(), code.Unimplemented, 0)
+	goes.Begin(traffic.Here())
 
 	m.Retain(func(name string) bool { return name == "Arith/Mul" })
-	goes.Done(code.OK, time.Millisecond)
-	goes.Done(code.Internal, time.Millisecond) // a code that was not seen before
-	stays.Done(code.OK, time.Millisecond)
+	goes.Done(traffic.Here(), code.OK, time.Millisecond)
+	goes.Done(traffic.Here(), code.Internal, time.Millisecond) // a code that was not seen before
+	stays.Done(traffic.Here(), code.OK, time.Millisecond)
 
 	text := scrape(t, m)
 	if strings.Contains(text, "Old/Get") {
@@ -60,7 +60,7 @@ func TestADroppedMethodDisappearsAndOthersKeepCounting(t *testing.T) {
 		t.Error("_OTHER was dropped")
 	}
 	wantLine(t, text, "easymicro_inflight_requests 1")
-	goes.End()
+	goes.End(traffic.Here())
 	wantLine(t, scrape(t, m), "easymicro_inflight_requests 0")
 	if len(m.leaving) != 0 {
 		t.Error("a dropped method is kept though its calls are over")
@@ -70,7 +70,7 @@ func TestADroppedMethodDisappearsAndOthersKeepCounting(t *testing.T) {
 	if again == goes {
 		t.Fatal("a method that came back has its old handle")
 	}
-	again.Done(code.OK, time.Millisecond)
+	again.Done(traffic.Here(), code.OK, time.Millisecond)
 	wantLine(t, scrape(t, m), `rpc_server_call_duration_seconds_count{rpc_method="Old/Get",rpc_status_code="OK",rpc_system_name="rpcx",transport="rpcx"} 1`)
 }
 
@@ -81,9 +81,9 @@ func TestMethodsMayBeDroppedConcurrently(t *testing.T) {
 		wg.Go(func() {
 			for i := range 500 {
 				mm := m.Method("S", "M", "rpcx")
-				mm.Begin()
-				mm.Done(code.Code(i%17), time.Millisecond)
-				mm.End()
+				mm.Begin(traffic.Here())
+				mm.Done(traffic.Here(), code.Code(i%17), time.Millisecond)
+				mm.End(traffic.Here())
 				m.Retain(func(string) bool { return i%5 != 0 })
 				m.WireError("bad_magic")
 			}
@@ -101,9 +101,9 @@ func BenchmarkDone(b *testing.B) {
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			mm.Begin()
-			mm.Done(code.OK, 137*time.Microsecond)
-			mm.End()
+			mm.Begin(traffic.Here())
+			mm.Done(traffic.Here(), code.OK, 137*time.Microsecond)
+			mm.End(traffic.Here())
 		}
 	})
 }
@@ -120,11 +120,12 @@ func BenchmarkCounted(b *testing.B) {
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for n := 0; pb.Next(); n++ {
-					mm.Begin()
-					mm.Done(code.OK, 137*time.Microsecond)
-					sketch.Observe(mm.Traffic(), end, 137*time.Microsecond,
+					at := traffic.Here()
+					mm.Begin(at)
+					mm.Done(at, code.OK, 137*time.Microsecond)
+					sketch.Observe(at, mm.Traffic(), end, 137*time.Microsecond,
 						traffic.Flow{Method: mm.Name(), Caller: "partner-7", Peer: addresses[n%peers]})
-					mm.End()
+					mm.End(at)
 				}
 			})
 		})

@@ -7,6 +7,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -34,7 +35,7 @@ func TestAMillionNamesFromPeersCreateNoSeries(t *testing.T) {
 			if !ok {
 				mm = m.Other(name)
 			}
-			mm.Done(code.Code(random.Uint32()), time.Millisecond)
+			mm.Done(traffic.Here(), code.Code(random.Uint32()), time.Millisecond)
 			m.WireError(name)
 			m.WireError(strings.Map(letter, name))
 			m.Connections("main", name).Inc()
@@ -66,7 +67,7 @@ func letter(r rune) rune {
 func TestOddTextInALabelDoesNotFailTheScrape(t *testing.T) {
 	m := New(Options{Source: func(e *Emitter) { e.LimiterKeys("r\xfe"+strings.Repeat("x", 1000), "enforce", 1) }})
 	m.Reloaded(Reload{Result: "applied", Revision: 7})
-	m.Method("Sch\xf6n", "M\nul", "rpcx").Done(code.OK, 0)
+	m.Method("Sch\xf6n", "M\nul", "rpcx").Done(traffic.Here(), code.OK, 0)
 	m.Connections("li\xffstener", "http").Inc()
 	text := scrape(t, m)
 	if !strings.Contains(text, "easymicro_config_revision 7") || !strings.Contains(text, "easymicro_limiter_keys{mode=\"enforce\",rule=\"r\uFFFD") {

@@ -15,6 +15,7 @@ import (
 	"github.com/google/go-cmp/cmp"
 	"go.uber.org/goleak"
 
+	"github.com/easymicro/easymicro/host/traffic"
 	"github.com/easymicro/easymicro/wire/code"
 )
 
@@ -36,10 +37,10 @@ func busy(t *testing.T) *Metrics {
 		e.BreakerTransitions("arith-mul", "enforce", "Arith/Mul", "open", 2)
 	}})
 	mm := m.Method("Arith", "Mul", "rpcx")
-	mm.Begin()
-	mm.Done(code.OK, 700*time.Microsecond)
-	mm.End()
-	m.Other("http").Done(code.Unimplemented, time.Microsecond)
+	mm.Begin(traffic.Here())
+	mm.Done(traffic.Here(), code.OK, 700*time.Microsecond)
+	mm.End(traffic.Here())
+	m.Other("http").Done(traffic.Here(), code.Unimplemented, time.Microsecond)
 	m.Upstream("billing").done("Billing", "Get", nil, time.Now(), time.Millisecond)
 	m.Connections("main", "rpcx").Inc()
 	m.WireError("bad_magic")

@@ -93,8 +93,9 @@ func (u *UpstreamMetrics) done(service, method string, e *code.Error, end time.T
 	if s == nil {
 		s = u.learn(written{service, method}, e)
 	}
-	s.observe(c, took)
-	s.traffic.Observe(end, took, c, e != nil && e.Own() && e.Rule != "")
+	here := traffic.Here()
+	s.observe(here, c, took)
+	s.traffic.Observe(here, end, took, c, e != nil && e.Own() && e.Rule != "")
 }
 
 // learn returns the series of a method called for the first time in this spelling.

@@ -28,22 +28,12 @@ type shard struct {
 // shards count calls without contention among processors.
 type shards []shard
 
-const maxShards = 16
-
-func newShards() shards {
-	n := 1
-	for n < runtime.GOMAXPROCS(0) && n < maxShards {
-		n *= 2
-	}
-	return make(shards, n)
-}
-
 // observe counts a call.
-func (s shards) observe(processor int, took time.Duration, c code.Code, refused bool) {
+func (s shards) observe(at Shard, took time.Duration, c code.Code, refused bool) {
 	if int(c) >= codes {
 		c = code.Unknown
 	}
-	n := &s[processor&(len(s)-1)].n
+	n := &s[at.Of(len(s))].n
 	if !refused || c == code.DeadlineExceeded { // other refusals take no time, and would distort the distribution
 		n[series+bucketOf(took)].Add(1)
 	}
@@ -65,20 +55,38 @@ func (s shards) sum() *counts {
 	return &all
 }
 
+// Shard chooses among counters that are kept apart for the processors. A call may use one Shard from its begin to its end,
+// on whichever processors it runs.
+type Shard uint32
+
+const maxShards = 16
+
+// Shards returns how many counters the processors need, which is a power of two.
+func Shards() int {
+	n := 1
+	for n < runtime.GOMAXPROCS(0) && n < maxShards {
+		n *= 2
+	}
+	return n
+}
+
+// Of returns the index of the Shard's counter among n, a power of two.
+func (s Shard) Of(n int) int { return int(s) & (n - 1) }
+
 // processors numbers the processors: a pool keeps its values by processor.
 var processors = newProcessors()
 
 func newProcessors() *sync.Pool {
-	var last atomic.Int64
+	var last atomic.Uint32
 	return &sync.Pool{New: func() any {
-		n := int(last.Add(1))
-		return &n
+		s := Shard(last.Add(1))
+		return &s
 	}}
 }
 
-// processor returns a number that differs among the processors, most of the time.
-func processor() int {
-	n := processors.Get().(*int)
-	defer processors.Put(n)
-	return *n
+// Here returns the Shard of the processor that runs the caller. It differs among the processors, most of the time.
+func Here() Shard {
+	s := processors.Get().(*Shard)
+	defer processors.Put(s)
+	return *s
 }

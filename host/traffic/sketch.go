@@ -43,7 +43,7 @@ type flowShard struct {
 
 // NewSketch returns a Sketch without calls.
 func NewSketch() *Sketch {
-	s := &Sketch{begin: time.Now(), live: make([]flowShard, len(newShards())), merged: newFlows(rowsOfSpan)}
+	s := &Sketch{begin: time.Now(), live: make([]flowShard, Shards()), merged: newFlows(rowsOfSpan)}
 	for i := range s.live {
 		s.live[i].flows = newFlows(rowsOfShard)
 	}
@@ -52,10 +52,9 @@ func NewSketch() *Sketch {
 
 // Observe counts a call that ended at end, also for its method, which may be nil; took is its duration. It allocates only for flows that
 // are new in their span.
-func (s *Sketch) Observe(m *Method, end time.Time, took time.Duration, f Flow) {
-	here := processor()
+func (s *Sketch) Observe(at Shard, m *Method, end time.Time, took time.Duration, f Flow) {
 	if m != nil {
-		m.observe(here, end, took, f.Code, f.Refused)
+		m.Observe(at, end, took, f.Code, f.Refused)
 	}
 	if len(f.Caller) > maxCallerBytes {
 		f.Caller = code.Clip(f.Caller, maxCallerBytes)
@@ -67,7 +66,7 @@ func (s *Sketch) Observe(m *Method, end time.Time, took time.Duration, f Flow) {
 		s.advance(now)
 		s.mu.Unlock()
 	}
-	shard := &s.live[here&(len(s.live)-1)]
+	shard := &s.live[at.Of(len(s.live))]
 	shard.mu.Lock()
 	shard.flows.add(&f, 1, took)
 	shard.mu.Unlock()

@@ -41,7 +41,7 @@ func TestCodesThatDoNotExistAreCounted(t *testing.T) {
 	go func() {
 		defer close(counted)
 		for n := range 3 * rowsOfSpan {
-			s.Observe(nil, time.Now(), 0, Flow{Method: fmt.Sprint(n), Code: code.Code(n % 256)})
+			s.Observe(Here(), nil, time.Now(), 0, Flow{Method: fmt.Sprint(n), Code: code.Code(n % 256)})
 		}
 	}()
 	select {
@@ -71,7 +71,7 @@ func TestFlowsAreCountedApart(t *testing.T) {
 	}
 	for i, f := range flows {
 		for range i + 1 {
-			s.Observe(nil, time.Now(), time.Millisecond, f)
+			s.Observe(Here(), nil, time.Now(), time.Millisecond, f)
 		}
 	}
 	list, _ := s.Flows(time.Now())
@@ -94,7 +94,7 @@ func TestTheSketchKeepsFiveMinutes(t *testing.T) {
 		s := NewSketch()
 		f := Flow{Method: "Arith/Mul", Caller: "web"}
 		for range 3 * int(Window/time.Second) {
-			s.Observe(nil, time.Now(), 0, f)
+			s.Observe(Here(), nil, time.Now(), 0, f)
 			time.Sleep(time.Second)
 		}
 		list, recent := s.Flows(time.Now())
@@ -109,7 +109,7 @@ func TestTheSketchKeepsFiveMinutes(t *testing.T) {
 		if n, _ := summed(flowsOf(s), all); n != 0 {
 			t.Errorf("%d calls after an hour", n)
 		}
-		s.Observe(nil, time.Now(), 0, f)
+		s.Observe(Here(), nil, time.Now(), 0, f)
 		if n, r := summed(flowsOf(s), all); n != 1 || r != 1 {
 			t.Errorf("%d calls, %d recent", n, r)
 		}
@@ -135,7 +135,7 @@ func TestAFloodHidesNoHeavyCaller(t *testing.T) {
 				if i%10 == 0 {
 					f.Caller, f.Peer = "heavy", peerOf(1<<40)
 				}
-				s.Observe(nil, now, 0, f)
+				s.Observe(Here(), nil, now, 0, f)
 				now = now.Add(200 * time.Microsecond) // 40 s
 			}
 			list, _ := s.Flows(now)
@@ -165,7 +165,7 @@ func TestTheSketchIsBounded(t *testing.T) {
 	for i := range 2 * sketchSpans {
 		for j := range 4 * rowsOfSpan {
 			n := i*4*rowsOfSpan + j
-			s.Observe(nil, now, 0, Flow{Method: fmt.Sprint("S/", j%rowsOfSpan), Caller: fmt.Sprint(n, name), Peer: peerOf(n)})
+			s.Observe(Here(), nil, now, 0, Flow{Method: fmt.Sprint("S/", j%rowsOfSpan), Caller: fmt.Sprint(n, name), Peer: peerOf(n)})
 		}
 		now = now.Add(sketchSpan)
 	}
@@ -188,7 +188,7 @@ func TestNoCallOfTheSketchIsLost(t *testing.T) {
 	for c := range callers {
 		calling.Go(func() {
 			for i := range each {
-				s.Observe(nil, begin.Add(time.Duration(i)*time.Millisecond), 0, Flow{Method: "Arith/Mul", Caller: fmt.Sprint(c)})
+				s.Observe(Here(), nil, begin.Add(time.Duration(i)*time.Millisecond), 0, Flow{Method: "Arith/Mul", Caller: fmt.Sprint(c)})
 				if i%1000 == 0 {
 					s.Flows(begin.Add(time.Duration(i) * time.Millisecond))
 				}
@@ -207,11 +207,11 @@ func BenchmarkObserveFlow(b *testing.B) {
 	for _, peers := range []int{1, 100, 1000000} {
 		b.Run(fmt.Sprint("peers=", peers), func(b *testing.B) {
 			m, s, end := New(), NewSketch(), time.Now()
-			m.Observe(end, time.Millisecond, code.OK, false)
+			m.Observe(Here(), end, time.Millisecond, code.OK, false)
 			b.ReportAllocs()
 			b.RunParallel(func(pb *testing.PB) {
 				for n := 0; pb.Next(); n++ {
-					s.Observe(m, end, 130*time.Microsecond, Flow{Method: "Arith/Mul", Caller: "partner-7", Peer: peerOf(n % peers)})
+					s.Observe(Here(), m, end, 130*time.Microsecond, Flow{Method: "Arith/Mul", Caller: "partner-7", Peer: peerOf(n % peers)})
 				}
 			})
 		})
@@ -225,9 +225,9 @@ func TestTheRecordHasTheCallsBySpan(t *testing.T) {
 			t.Errorf("without calls: %v", list)
 		}
 		time.Sleep(7 * time.Second)
-		s.Observe(nil, time.Now(), time.Second, Flow{Method: "Arith/Mul"})
+		s.Observe(Here(), nil, time.Now(), time.Second, Flow{Method: "Arith/Mul"})
 		time.Sleep(10 * time.Second)
-		s.Observe(nil, time.Now(), time.Second, Flow{Method: "Arith/Div"})
+		s.Observe(Here(), nil, time.Now(), time.Second, Flow{Method: "Arith/Div"})
 		time.Sleep(time.Second)
 		var got []string
 		for _, span := range s.Record(time.Now()) {

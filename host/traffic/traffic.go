@@ -33,11 +33,7 @@ func New() *Method { return &Method{begin: time.Now()} }
 
 // Observe counts a call that ended at end; took is its duration. refused says that a rule of this host refused or ended the call, or
 // that the host refused it before the rules. Observe does not allocate after the first call with a status code.
-func (m *Method) Observe(end time.Time, took time.Duration, c code.Code, refused bool) {
-	m.observe(processor(), end, took, c, refused)
-}
-
-func (m *Method) observe(processor int, end time.Time, took time.Duration, c code.Code, refused bool) {
+func (m *Method) Observe(at Shard, end time.Time, took time.Duration, c code.Code, refused bool) {
 	live := m.live.Load()
 	if live == nil {
 		live = m.start()
@@ -46,7 +42,7 @@ func (m *Method) observe(processor int, end time.Time, took time.Duration, c cod
 		m.advance(now)
 		m.mu.Unlock()
 	}
-	live.observe(processor, took, c, refused)
+	live.observe(at, took, c, refused)
 }
 
 // start makes room for counts: methods that are never called need none.
@@ -56,7 +52,7 @@ func (m *Method) start() *shards {
 	if live := m.live.Load(); live != nil {
 		return live
 	}
-	live := newShards()
+	live := make(shards, Shards())
 	m.history = new(history)
 	m.live.Store(&live)
 	return &live

@@ -14,7 +14,7 @@ import (
 // calls has n calls end now.
 func calls(m *Method, n int, c code.Code, refused bool) {
 	for range n {
-		m.Observe(time.Now(), time.Millisecond, c, refused)
+		m.Observe(Here(), time.Now(), time.Millisecond, c, refused)
 	}
 }
 
@@ -176,7 +176,7 @@ func TestQuantilesAreOfTheLastMinute(t *testing.T) {
 		m := New()
 		observe := func(n int, took time.Duration) {
 			for range n {
-				m.Observe(time.Now(), took, code.OK, false)
+				m.Observe(Here(), time.Now(), took, code.OK, false)
 			}
 		}
 		near := func(q float64, want time.Duration) {
@@ -202,10 +202,10 @@ func TestQuantilesAreOfTheLastMinute(t *testing.T) {
 func TestRefusalsDoNotHideTheLatencyOfOtherCalls(t *testing.T) {
 	m := New()
 	for range 1000 {
-		m.Observe(time.Now(), 10*time.Microsecond, code.ResourceExhausted, true)
+		m.Observe(Here(), time.Now(), 10*time.Microsecond, code.ResourceExhausted, true)
 	}
-	m.Observe(time.Now(), 10*time.Millisecond, code.OK, false)
-	m.Observe(time.Now(), time.Second, code.DeadlineExceeded, true) // took its time
+	m.Observe(Here(), time.Now(), 10*time.Millisecond, code.OK, false)
+	m.Observe(Here(), time.Now(), time.Second, code.DeadlineExceeded, true) // took its time
 	l := m.Latency(time.Now())
 	if p := l.Quantile(0.4); p < 8*time.Millisecond {
 		t.Errorf("the lower quantile is %v", p)
@@ -261,7 +261,7 @@ func TestNoCallIsLost(t *testing.T) {
 		all.Go(func() {
 			for i := range each {
 				end := begin.Add(time.Duration(i) * 5 * time.Millisecond) // 100 s
-				m.Observe(end, time.Microsecond, code.OK, i%10 == 0)
+				m.Observe(Here(), end, time.Microsecond, code.OK, i%10 == 0)
 			}
 		})
 	}
@@ -274,12 +274,12 @@ func TestNoCallIsLost(t *testing.T) {
 
 func BenchmarkObserve(b *testing.B) {
 	m := New()
-	m.Observe(time.Now(), time.Millisecond, code.OK, false)
+	m.Observe(Here(), time.Now(), time.Millisecond, code.OK, false)
 	end := time.Now()
 	b.ReportAllocs()
 	b.RunParallel(func(pb *testing.PB) {
 		for pb.Next() {
-			m.Observe(end, 130*time.Microsecond, code.OK, false)
+			m.Observe(Here(), end, 130*time.Microsecond, code.OK, false)
 		}
 	})
 }
@@ -291,7 +291,7 @@ func BenchmarkAdvance(b *testing.B) {
 	b.ReportAllocs()
 	for b.Loop() {
 		end = end.Add(time.Second)
-		m.Observe(end, 130*time.Microsecond, code.OK, false)
+		m.Observe(Here(), end, 130*time.Microsecond, code.OK, false)
 	}
 }
 
@@ -299,7 +299,7 @@ func TestTheShareAboveADuration(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		m := New()
 		for i := range 1000 {
-			m.Observe(time.Now(), time.Duration(i)*time.Millisecond, code.OK, false)
+			m.Observe(Here(), time.Now(), time.Duration(i)*time.Millisecond, code.OK, false)
 		}
 		l := m.Latency(time.Now())
 		for _, d := range []time.Duration{0, 10 * time.Millisecond, 100 * time.Millisecond, 333 * time.Millisecond, 900 * time.Millisecond, 2 * time.Second} {
