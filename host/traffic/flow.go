@@ -1,6 +1,7 @@
 package traffic
 
 import (
+	"encoding/binary"
 	"net/netip"
 	"strings"
 	"time"
@@ -45,17 +46,17 @@ func (f Flow) coarser() Flow {
 	return f
 }
 
-// slot returns a number that few flows share. It is cheaper than the hash of a map.
-func (f *Flow) slot() uint8 {
+// hash returns a number that few flows share. It is cheaper than the hash of a map.
+func (f *Flow) hash() uint32 {
 	peer := f.Peer.As16()
-	h := peer[15] ^ peer[14]<<3 ^ peer[7] ^ uint8(f.Code)<<4
+	h := binary.NativeEndian.Uint64(peer[:8]) ^ binary.NativeEndian.Uint64(peer[8:]) ^ uint64(f.Code)
 	if n := len(f.Caller); n > 0 {
-		h = h*31 + f.Caller[n-1] + f.Caller[0]
+		h ^= uint64(f.Caller[n-1])<<8 ^ uint64(f.Caller[0])<<16
 	}
 	if n := len(f.Method); n > 0 {
-		h = h*31 + f.Method[n-1] + uint8(n)
+		h ^= uint64(f.Method[n-1])<<24 ^ uint64(n)<<32
 	}
-	return h
+	return uint32(h * 0x9E3779B97F4A7C15 >> 32)
 }
 
 // maxCallerBytes bounds the names of callers that are kept.
@@ -75,7 +76,8 @@ func (r *Row) count(calls uint64, took time.Duration) {
 
 // flows is a table of flows with a bounded number of rows.
 type flows struct {
-	near [256]int32 // the last row of a slot
+	near [256]int32 // the last row by the first byte of the hash
+	some [64]uint64 // one bit for each 12 bits of a hash: unless it is set, no row has that hash
 	at   map[Flow]int32
 	list []Row
 	most int // rows, but for a few in which only codes differ
@@ -87,26 +89,43 @@ func newFlows(most int) flows {
 
 // add counts calls. Without room for their flow, they count for a coarser one.
 func (t *flows) add(f *Flow, calls uint64, took time.Duration) {
-	near := &t.near[f.slot()]
-	if i := int(*near); i < len(t.list) && t.list[i].Flow == *f {
-		t.list[i].count(calls, took)
-		return
-	}
 	key := *f
 	for {
-		if i, ok := t.at[key]; ok {
-			*near = i
-			t.list[i].count(calls, took)
-			return
+		hash := key.hash()
+		some, bit := &t.some[hash>>6&63], uint64(1)<<(hash&63)
+		if *some&bit != 0 {
+			if r := t.find(&key, uint8(hash>>24)); r != nil {
+				r.count(calls, took)
+				return
+			}
 		}
 		if len(t.list) < t.room(key.Others) {
-			break
+			*some |= bit
+			t.append(Row{key, calls, took})
+			return
 		}
 		key = key.coarser()
 	}
-	key.Caller = strings.Clone(key.Caller) // it must not keep the message of a peer alive
-	t.at[key] = int32(len(t.list))
-	t.list = append(t.list, Row{key, calls, took})
+}
+
+// find returns the row of a flow; nil: there is none.
+func (t *flows) find(f *Flow, slot uint8) *Row {
+	near := &t.near[slot]
+	if i := int(*near); i < len(t.list) && t.list[i].Flow == *f {
+		return &t.list[i]
+	}
+	i, ok := t.at[*f]
+	if !ok {
+		return nil
+	}
+	*near = i
+	return &t.list[i]
+}
+
+func (t *flows) append(r Row) {
+	r.Caller = strings.Clone(r.Caller) // it must not keep the message of a peer alive
+	t.at[r.Flow] = int32(len(t.list))
+	t.list = append(t.list, r)
 }
 
 // room returns how many rows there may be for one more of that kind.
@@ -125,6 +144,7 @@ func (t *flows) room(o Others) int {
 
 func (t *flows) reset() {
 	clear(t.at)
+	clear(t.some[:])
 	clear(t.list)
 	t.list = t.list[:0]
 }

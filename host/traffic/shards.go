@@ -90,3 +90,13 @@ func Here() Shard {
 	defer processors.Put(s)
 	return *s
 }
+
+// leave gives the processor that runs the caller another Shard, if it still has s. Processors may have the same one: the pool
+// drops the values of those that were idle, and numbers them anew.
+func (s Shard) leave() {
+	here := processors.Get().(*Shard)
+	defer processors.Put(here)
+	if *here == s {
+		*here++
+	}
+}

@@ -67,7 +67,10 @@ func (s *Sketch) Observe(at Shard, m *Method, end time.Time, took time.Duration,
 		s.mu.Unlock()
 	}
 	shard := &s.live[at.Of(len(s.live))]
-	shard.mu.Lock()
+	if !shard.mu.TryLock() {
+		at.leave()
+		shard.mu.Lock()
+	}
 	shard.flows.add(&f, 1, took)
 	shard.mu.Unlock()
 }
