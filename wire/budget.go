@@ -23,6 +23,9 @@ const (
 	smallNew       = 4 << 10     // and for a new one when others have used up the budget
 	greedyFor      = time.Second // time after a refusal of more, in which a connection gets only little of the reserve
 
+	freeDivisor = 4       // arguments that are not counted take at most a quarter of a budget,
+	minFree     = 4 << 10 // or this for each call
+
 	retryLimit = 100 * time.Millisecond
 	retryStep  = 10 * time.Millisecond
 
@@ -56,8 +59,9 @@ type Budget struct {
 	_     [cacheLine - 8]byte
 
 	maxCalls, maxBytes atomic.Int64
+	free               atomic.Int64 // bytes that decoding the argument of a call may take without being counted
 	epoch              time.Time
-	_                  [cacheLine - 40]byte
+	_                  [cacheLine - 48]byte
 
 	overdraft atomic.Int64 // bytes beyond maxBytes, held by connections that hold little
 	refused   atomic.Uint64
@@ -92,6 +96,7 @@ func (b *Budget) SetLimits(maxInFlight int, maxBufferedBytes int64) {
 	}
 	b.maxCalls.Store(int64(maxInFlight))
 	b.maxBytes.Store(maxBufferedBytes)
+	b.free.Store(max(minFree, maxBufferedBytes/int64(maxInFlight)/freeDivisor))
 }
 
 // Usage returns the current usage.

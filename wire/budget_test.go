@@ -241,6 +241,26 @@ func TestPeersThatReadNothingAreKeptWhileThereIsMemory(t *testing.T) {
 	})
 }
 
+// Calls hold small arguments without being charged for them: with as many as there may be, a quarter of the budget.
+func TestUnchargedArgumentsTakeAQuarterOfTheBudget(t *testing.T) {
+	for _, tt := range []struct {
+		calls int
+		bytes int64
+		free  int
+	}{
+		{20_000, 1 << 30, 1 << 30 / 20_000 / 4},
+		{0, 0, 1 << 30 / 20_000 / 4}, // the defaults
+		{20_000, 64 << 20, 4 << 10},  // less is not worth a walk
+		{1, 1 << 30, 1 << 28},
+	} {
+		c := wire.NewCall(t.Context(), wire.CallOptions{Share: wire.NewBudget(tt.calls, tt.bytes).NewShare(nil)})
+		if got := c.Free(); got != tt.free {
+			t.Errorf("%d calls, %d bytes: %d bytes are free, want %d", tt.calls, tt.bytes, got, tt.free)
+		}
+		c.End()
+	}
+}
+
 func TestTheChargeOfACallIsReleasedAtItsEnd(t *testing.T) {
 	b := wire.NewBudget(10, 1000)
 	s := b.NewShare(nil)

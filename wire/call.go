@@ -162,6 +162,14 @@ func (c *Call) Charge(bytes int) error {
 	return nil
 }
 
+// Free implements Account.
+func (c *Call) Free() int {
+	if c.from.share == nil {
+		return minWalk
+	}
+	return int(c.from.share.budget.free.Load())
+}
+
 // Deadline returns the earliest of the times given to ExpireAt and the parent's deadline.
 func (c *Call) Deadline() (time.Time, bool) {
 	c.mu.Lock()

@@ -225,14 +225,8 @@ func (c *Conn) await(ctx context.Context, q queued, req, res *Frame) error {
 		}
 	}
 	a := q.answer
-	until := c.t.endOf(ctx, a)
-	select {
-	case <-a.got:
-	case <-until.Done():
-		if why := until.Err(); c.t.abandon(req.Seq, a, why) {
-			return ended(why)
-		}
-		<-a.got
+	if err := c.arrived(ctx, req.Seq, a); err != nil {
+		return err
 	}
 	err := a.err
 	c.t.reuse(a)
@@ -240,6 +234,25 @@ func (c *Conn) await(ctx context.Context, q queued, req, res *Frame) error {
 		return err
 	}
 	return c.open(ctx, req, res)
+}
+
+// arrived waits until the answer has arrived. It returns an error if ctx ends first.
+func (c *Conn) arrived(ctx context.Context, seq uint64, a *answer) error {
+	until := c.t.endOf(ctx, a)
+	done := until.Done()
+	if done == nil { // a select would take twice the time
+		<-a.got
+		return nil
+	}
+	select {
+	case <-a.got:
+	case <-done:
+		if why := until.Err(); c.t.abandon(seq, a, why) {
+			return ended(why)
+		}
+		<-a.got
+	}
+	return nil
 }
 
 // open decompresses the response and returns its error. An error without a code that arrives after the peer's deadline is

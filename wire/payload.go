@@ -75,13 +75,15 @@ const (
 	allowedFactor = 16      // decoding a payload may allocate this many times its length,
 	allowedAlways = 4 << 20 // and this much in any case
 
-	minWalk   = 64 << 10 // bytes: if decoding cannot allocate more, the payload is not walked
-	minCharge = 4 << 10  // bytes: less is not charged
+	minWalk = 64 << 10 // bytes: if decoding cannot allocate more, the payload is not walked, unless it must be charged
 )
 
-// Account is charged for what decoding allocates. Charge returns an error if that is too much.
+// Account is charged for what decoding allocates.
 type Account interface {
+	// Charge returns an error if that is too much.
 	Charge(bytes int) error
+	// Free returns how many bytes a payload may cost without being charged. It spares small ones the walk that finds out.
+	Free() int
 }
 
 // Decoding limits what decoding allocates. The function Decode uses the zero value.
@@ -182,7 +184,7 @@ func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain
 		return nil, data, nil
 	}
 	worst := p.perByte(c) * len(data)
-	if !p.walkAlways && worst <= minCharge || d.Account == nil && worst <= minWalk && !p.walkAlways {
+	if !p.walkAlways && worst <= d.free() {
 		return p, data, nil
 	}
 	b := tally{max: d.allowance(len(data))}
@@ -227,8 +229,16 @@ func (d *Decoding) allow(c Codec, http bool, data []byte, v any) (p *plan, plain
 	return p, plain, d.charge(b.total)
 }
 
+// free returns the cost up to which a payload is not charged.
+func (d *Decoding) free() int {
+	if d.Account == nil {
+		return minWalk
+	}
+	return min(d.Account.Free(), minWalk)
+}
+
 func (d *Decoding) charge(cost int) error {
-	if d.Account == nil || cost <= minCharge {
+	if d.Account == nil || cost <= d.free() {
 		return nil
 	}
 	return d.Account.Charge(cost)

@@ -363,6 +363,8 @@ func (a *account) Charge(n int) error {
 	return a.err
 }
 
+func (a *account) Free() int { return 4 << 10 }
+
 func TestDecodingIsCharged(t *testing.T) {
 	full := errors.New("full")
 	for _, tt := range []struct {
