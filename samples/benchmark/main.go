@@ -88,12 +88,21 @@ func parse(args []string, progress io.Writer) (o rig.Options, dir string, err er
 	flags.Float64Var(&o.Rate, "rate", 0, "`calls` a second of open loops (default: a share of the capacity)")
 	flags.DurationVar(&o.Limit, "limit", 0, "`time` of the run, near which disturbed repetitions are kept (default 58m, quick 9m30s)")
 	flags.Float64Var(&noise, "noise", 5, "`percent` of the machine that other processes may take")
+	flags.StringVar(&o.Profiles, "profile", "", "`directory` for profiles of the CPU, of the last repetition of each measurement")
 	flags.StringVar(&dir, "out", "results", "`directory` of the results")
 	if err := flags.Parse(args); err != nil {
 		return o, "", err
 	}
 	if flags.NArg() > 0 {
 		return o, "", fmt.Errorf("unexpected argument %q", flags.Arg(0))
+	}
+	if o.Profiles != "" {
+		if o.Profiles, err = filepath.Abs(o.Profiles); err != nil {
+			return o, "", err
+		}
+		if err := os.MkdirAll(o.Profiles, 0o755); err != nil { //nolint:gosec // results are for everyone
+			return o, "", err
+		}
 	}
 	o.Noise = noise / 100
 	o.Repeat = cmp.Or(o.Repeat, pick(o.Quick, quickRepeat, fullRepeat))

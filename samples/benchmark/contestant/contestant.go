@@ -12,6 +12,7 @@ import (
 	"os"
 	"os/signal"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 	"syscall"
 
@@ -60,6 +61,13 @@ func run(ctx context.Context, contestants []Contestant, args []string, in io.Rea
 	if len(args) == 0 {
 		return errors.New("want a mode: describe, server or client")
 	}
+	if args[0] != "describe" {
+		stop, err := profile(args[0])
+		if err != nil {
+			return err
+		}
+		defer stop()
+	}
 	flags := flag.NewFlagSet(args[0], flag.ContinueOnError)
 	name := flags.String("contestant", "", "`name` of the contestant")
 	p := &printer{json.NewEncoder(out)}
@@ -90,6 +98,19 @@ func run(ctx context.Context, contestants []Contestant, args []string, in io.Rea
 	default:
 		return fmt.Errorf("mode %q: want describe, server or client", args[0])
 	}
+}
+
+// profile profiles the CPU until stop, if the environment asks for it.
+func profile(mode string) (stop func(), err error) {
+	path := os.Getenv(contract.ProfileVariable)
+	if path == "" {
+		return func() {}, nil
+	}
+	f, err := os.Create(path + "." + mode + ".pprof")
+	if err != nil {
+		return nil, err
+	}
+	return pprof.StopCPUProfile, pprof.StartCPUProfile(f)
 }
 
 // described returns the contestants that take part in something.

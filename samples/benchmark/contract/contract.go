@@ -15,7 +15,8 @@
 //
 // Everything printed is JSON, one value a line, on stdout. Errors go to stderr, with an exit code that is not 0. Handlers are
 // named as package message describes; caller number i calls over connection i modulo their number. Contestants that need an
-// etcd find its URL in the environment, as EtcdVariable.
+// etcd find its URL in the environment, as EtcdVariable. Where ProfileVariable is set, those written in Go keep a profile of
+// their CPU in the file of that name with ".server.pprof" or ".client.pprof" appended; others may ignore it.
 package contract
 
 // Loads that a contestant takes part in.
@@ -30,6 +31,9 @@ const (
 	NeedsEtcd    = "etcd"
 	EtcdVariable = "BENCHMARK_ETCD"
 )
+
+// ProfileVariable asks for profiles.
+const ProfileVariable = "BENCHMARK_PROFILE"
 
 // Description describes a contestant.
 type Description struct {

@@ -8,10 +8,13 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"path/filepath"
 	"runtime"
 	"slices"
 	"strings"
 	"time"
+
+	"github.com/easymicro/easymicro/samples/benchmark/contract"
 )
 
 // Options are what to run. The module's directory must be the current one.
@@ -29,6 +32,7 @@ type Options struct {
 	Rate     float64       // of open loops; 0: a share of the capacity
 	Noise    float64       // share of the machine that other processes may take
 	Limit    time.Duration // of a run: when it comes near, disturbed repetitions are kept
+	Profiles string        // directory for profiles of the CPU; empty: none are made
 
 	Log io.Writer // progress
 }
@@ -142,8 +146,10 @@ func (r *run) takes(s *Scenario) time.Duration {
 		const opening = 2 * time.Second
 		return r.Idle + opening
 	}
-	return r.Warmup + r.Duration + overhead
+	return r.warmup(s) + r.Duration + overhead
 }
+
+func (r *run) warmup(s *Scenario) time.Duration { return r.Warmup * time.Duration(max(s.Warmer, 1)) }
 
 // plan counts the measurements of the run and sums up what they take.
 func (r *run) plan() int {
@@ -255,7 +261,10 @@ func (r *run) trial(ctx context.Context, s *Scenario, e *Entrant) (*trial, error
 	}
 	t := &trial{
 		scenario: s, entrant: e, handler: s.handler(r.stepsIn), env: e.environment(s.GOGC, address),
-		warmup: r.Warmup, duration: r.Duration, idle: r.Idle, cores: runtime.NumCPU(),
+		warmup: r.warmup(s), duration: r.Duration, idle: r.Idle, cores: runtime.NumCPU(),
+	}
+	if r.Profiles != "" {
+		t.env = append(t.env, contract.ProfileVariable+"="+filepath.Join(r.Profiles, s.Name+"."+strings.ReplaceAll(e.Name, "/", "-")))
 	}
 	if s.Open != nil {
 		t.rate = r.Rate

@@ -21,6 +21,7 @@ type Scenario struct {
 
 	Handler string        `json:"handler,omitempty"` // empty: echo
 	Spin    time.Duration `json:"spin,omitempty"`    // or the time that the handler computes
+	Warmer  int           `json:"warmer,omitempty"`  // how many times as long it warms up; 0: once
 	GOGC    string        `json:"gogc,omitempty"`    // on all sides; empty: that of the contestant
 	Hold    bool          `json:"hold,omitempty"`    // what is measured is the memory of idle connections
 	Open    *Open         `json:"open,omitempty"`    // nil: a closed loop
@@ -60,7 +61,9 @@ func allScenarios() []Scenario {
 		{Name: "s1", Title: "1,000 callers, each with its own connection", Loads: own, Connections: 1000, Callers: 1000},
 		{Name: s2, Title: "1,000 callers sharing 10 connections", Loads: shared, Connections: 10, Callers: 1000},
 		{Name: "s3", Title: "100 callers sharing 1 connection", Loads: shared, Connections: 1, Callers: 100},
-		{Name: "s4", Title: "1 caller, 1 connection", Loads: rpc, Connections: 1, Callers: 1},
+		// Its one caller takes seconds until it has touched a heap of 64 MiB, easymicro's, for the first time. Each new page costs a
+		// fault, in a virtual machine two.
+		{Name: "s4", Title: "1 caller, 1 connection", Loads: rpc, Connections: 1, Callers: 1, Warmer: 5},
 		{
 			Name: "s2-gogc800", Title: "S2 at GOGC=800 on all sides", Loads: shared, Connections: 10, Callers: 1000,
 			GOGC: "800", Without: []string{"easymicro-nofloor"},
