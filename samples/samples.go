@@ -6,6 +6,7 @@ import (
 	_ "github.com/easymicro/easymicro/samples/discovery"      // discovery.echo
 	_ "github.com/easymicro/easymicro/samples/error"          // error.orders
 	_ "github.com/easymicro/easymicro/samples/fromrpcx"       // fromrpcx.arith
+	_ "github.com/easymicro/easymicro/samples/lifecycle"      // lifecycle.journal
 	_ "github.com/easymicro/easymicro/samples/metadata"       // metadata.greeter
 	_ "github.com/easymicro/easymicro/samples/overload"       // overload.shop
 	_ "github.com/easymicro/easymicro/samples/serialize"      // serialize.codecs
