@@ -8,7 +8,7 @@ import (
 const (
 	paceTimed   = 8                    // one call in so many is timed
 	paceWindow  = 8                    // timed calls, the shortest of which counts
-	shareAbove  = 8 * time.Microsecond // calls that take longer are shared among workers when there are several
+	shareAbove  = 8 * time.Microsecond // calls that take longer are shared among workers, if a processor may be free
 	maxBlocks   = 2                    // calls of a blockWindow that block the reader, before workers run the next
 	blockWindow = 1 << 10
 	minAvoid    = 1 << 8 // calls that workers run then; doubled each time, and halved in each window
@@ -71,15 +71,16 @@ type paces struct {
 	current *pace // of the call that the reader runs; nil: none
 }
 
-// inline reports whether the reader is to run req itself. others is set if other calls wait for the reader meanwhile.
-func (s *paces) inline(req *Frame, others bool) bool {
+// inline reports whether the reader is to run req itself. others is set if other calls wait for the reader meanwhile, crowded if
+// another worker would have to wait for a processor.
+func (s *paces) inline(req *Frame, others, crowded bool) bool {
 	p := s.of(req.Service, req.Method)
 	s.last = p
 	if p.avoid > 0 {
 		p.avoid--
 		return false
 	}
-	return !others || p.took < shareAbove
+	return !others || crowded || p.took < shareAbove
 }
 
 func (s *paces) of(service, method string) *pace {

@@ -233,7 +233,7 @@ func (c *serverConn) take(t *task) (run bool) {
 		c.deadlines.callArrived()
 		t.arrived = c.deadlines.lastRead
 		more := c.in.hasFrame()
-		t.inline, t.flushLater = c.paces.inline(&t.req, more || c.unsent), more && !c.unsent
+		t.inline, t.flushLater = c.paces.inline(&t.req, more || c.unsent, c.group.pool.watch.crowded.Load()), more && !c.unsent
 		return c.calls.dispatch(t)
 	}
 	t.release(&c.share)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"runtime/metrics"
 	"sync/atomic"
 	"time"
 )
@@ -19,6 +20,7 @@ type watch struct {
 	next    atomic.Uint32 // slot of the next worker
 	looking atomic.Int32  // those that have started and not stopped
 	resting atomic.Bool
+	crowded atomic.Bool   // at the last look, goroutines waited for a processor
 	wake    chan struct{} // made by the first start
 }
 
@@ -126,6 +128,7 @@ func (w *watch) run(quit <-chan struct{}, gone chan<- struct{}) {
 	tick := time.NewTicker(watchTick)
 	defer tick.Stop()
 	var seen [watchSlots]sighting
+	runnable := []metrics.Sample{{Name: "/sched/goroutines/runnable:goroutines"}}
 	for quiet := 0; ; quiet++ {
 		select {
 		case <-tick.C:
@@ -134,12 +137,15 @@ func (w *watch) run(quit <-chan struct{}, gone chan<- struct{}) {
 		}
 		if w.look(&seen) {
 			quiet = 0
+			metrics.Read(runnable)
+			w.crowded.Store(runnable[0].Value.Uint64() > 0)
 		}
 		if quiet < watchRest {
 			continue
 		}
 		tick.Stop()
 		w.resting.Store(true)
+		w.crowded.Store(false)
 		if !w.look(&seen) { // a call that has not seen it rest is seen now
 			select {
 			case <-w.wake:
