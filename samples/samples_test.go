@@ -37,7 +37,7 @@ func TestThereIsASampleForEachFeature(t *testing.T) {
 	found := folders(t)
 	for _, want := range []string{
 		"quickstart", "error", "metadata", "serialize", "timeout", "keepalive", "ratelimit", "circuitbreaker", "gateway", "metrics",
-		"upstream", "client", "discovery", "gatewayalone", "rollback", "policytest", "tls", "jwt", "overload",
+		"upstream", "client", "discovery", "gatewayalone", "rollback", "policytest", "tls", "jwt", "overload", "lifecycle",
 	} {
 		if !slices.Contains(found, want) {
 			t.Errorf("no sample %s", want)
