@@ -8,7 +8,8 @@ import (
 const (
 	paceTimed   = 8                    // one call in so many is timed
 	paceWindow  = 8                    // timed calls, the shortest of which counts
-	shareAbove  = 8 * time.Microsecond // calls that take longer are shared among workers, if a processor may be free
+	shareAbove  = 8 * time.Microsecond // calls that take longer are shared among workers when there are several
+	shareBusy   = 2 * shareAbove       // the same while no processor is free, when passing a call on gains less
 	maxBlocks   = 2                    // calls of a blockWindow that block the reader, before workers run the next
 	blockWindow = 1 << 10
 	minAvoid    = 1 << 8 // calls that workers run then; doubled each time, and halved in each window
@@ -80,7 +81,7 @@ func (s *paces) inline(req *Frame, others, crowded bool) bool {
 		p.avoid--
 		return false
 	}
-	return !others || crowded || p.took < shareAbove
+	return !others || p.took < shareAbove || crowded && p.took < shareBusy
 }
 
 func (s *paces) of(service, method string) *pace {

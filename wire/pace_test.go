@@ -6,7 +6,7 @@ import (
 )
 
 func TestWhoRunsACall(t *testing.T) {
-	const short, long = shareAbove / 2, 2 * shareAbove
+	const short, long, longer = shareAbove / 2, shareAbove + 1, shareBusy + 1
 	for _, tt := range []struct {
 		name            string
 		took            time.Duration
@@ -18,6 +18,7 @@ func TestWhoRunsACall(t *testing.T) {
 		{"a long one that is alone", long, false, false, 0, true},
 		{"a long one, and a processor may be free", long, true, false, 0, false},
 		{"a long one, and none is", long, true, true, 0, true},
+		{"a longer one, and none is", longer, true, true, 0, false},
 		{"of a method that blocks", short, false, false, 1, false},
 		{"of a method that blocks, and no processor is free", short, true, true, 1, false},
 	} {
