@@ -106,7 +106,7 @@ func profile(mode string) (stop func(), err error) {
 	if path == "" {
 		return func() {}, nil
 	}
-	f, err := os.Create(path + "." + mode + ".pprof")
+	f, err := os.Create(path + "." + mode + ".pprof") //nolint:gosec // where the rig says
 	if err != nil {
 		return nil, err
 	}
