@@ -11,8 +11,14 @@ import (
 
 const module = "github.com/easymicro/easymicro"
 
-// version returns the version of easymicro in this binary: of its module, or else the commit it was built from.
+// release is the version of a distributed binary: -ldflags "-X github.com/easymicro/easymicro/cmd/easymicro/cli.release=v1.2.3".
+var release string
+
+// version returns the version of easymicro in this binary: of its release, of its module, or else the commit it was built from.
 func version() string {
+	if release != "" {
+		return release
+	}
 	info, ok := debug.ReadBuildInfo()
 	if !ok {
 		return "unknown"

@@ -1,7 +1,9 @@
 package cli
 
 import (
+	"os/exec"
 	"runtime/debug"
+	"strings"
 	"testing"
 )
 
@@ -29,5 +31,16 @@ func TestVersionIsOfTheModuleOrTheCommit(t *testing.T) {
 		if got := versionOf(&tt.info); got != tt.want {
 			t.Errorf("%s: %s, want %s", tt.name, got, tt.want)
 		}
+	}
+}
+
+// The name of the variable is what distributors give to the linker.
+func TestTheLinkerMaySetTheVersion(t *testing.T) {
+	if testing.Short() {
+		t.Skip("builds the binary")
+	}
+	out, err := exec.CommandContext(t.Context(), "go", "run", "-ldflags", "-X "+module+"/cmd/easymicro/cli.release=v1.2.3", module+"/cmd/easymicro", "--version").Output()
+	if err != nil || !strings.HasPrefix(string(out), "easymicro v1.2.3 ") {
+		t.Errorf("%s %v", out, err)
 	}
 }
