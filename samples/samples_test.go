@@ -37,7 +37,8 @@ func TestThereIsASampleForEachFeature(t *testing.T) {
 	found := folders(t)
 	for _, want := range []string{
 		"quickstart", "error", "metadata", "serialize", "timeout", "keepalive", "ratelimit", "circuitbreaker", "gateway", "metrics",
-		"upstream", "client", "discovery", "gatewayalone", "rollback", "policytest", "tls", "jwt", "overload", "lifecycle",
+		"upstream", "client", "discovery", "gatewayalone", "rollback", "policytest", "tls", "jwt", "overload", "lifecycle", "systemd",
+		"kubernetes",
 	} {
 		if !slices.Contains(found, want) {
 			t.Errorf("no sample %s", want)

@@ -57,7 +57,7 @@ const (
 	policies kind = "policies"
 	tests    kind = "tests"
 	tokens   kind = "tokens"
-	foreign  kind = "foreign" // for another program: alert rules, compose files
+	foreign  kind = "foreign" // for another program: alert rules, objects of Kubernetes
 	unknown  kind = "unknown"
 )
 
@@ -69,7 +69,7 @@ func kindOf(doc any) kind {
 		}
 		return unknown
 	}
-	for _, key := range []string{"groups", "scrape_configs"} {
+	for _, key := range []string{"groups", "scrape_configs", "apiVersion"} {
 		if _, ok := top[key]; ok {
 			return foreign
 		}
