@@ -2,6 +2,7 @@ package samples_test
 
 import (
 	"bytes"
+	"cmp"
 	"net"
 	"os"
 	"os/exec"
@@ -69,9 +70,36 @@ func TestPagesShowWhatCommandsPrint(t *testing.T) {
 	}
 }
 
+// The commands by task in the README of the project work on a host of the quickstart, whose files were edited.
+func TestTasksOfTheReadmeWork(t *testing.T) {
+	if testing.Short() {
+		t.Skip("runs commands: nothing here races")
+	}
+	if _, err := exec.LookPath("bash"); err != nil {
+		t.Skip(err)
+	}
+	p := page{name: "quickstart", file: "../README.md", from: "## By task", until: "## Your own handlers"}
+	h, _ := p.start(t)
+	h.Edit("policies.yaml", "rate: 500", "rate: 400")
+	ran := 0
+	for _, block := range p.blocks(t) {
+		for _, c := range block {
+			c.line += " || echo failed: $?"
+			if out := p.shell(t, h, "", []command{c})[0]; out == "" || strings.Contains(out, "failed: ") {
+				t.Errorf("$ %s\n%s", c.line, out)
+			}
+			ran++
+		}
+	}
+	if ran < 10 {
+		t.Errorf("the README has %d commands by task", ran)
+	}
+}
+
 // page is the README of a sample.
 type page struct {
 	name     string
+	file     string // empty: README.md of the sample
 	commands int    // that it has at least
 	edits    []edit // of the files, so that a slow machine prints the same
 	from     string // the text before the first command that is run
@@ -111,14 +139,14 @@ var edited = regexp.MustCompile(`\band save\b`)
 // blocks returns the commands of the page up to the first edit, without those that run a host.
 func (p *page) blocks(t *testing.T) (blocks [][]command) {
 	t.Helper()
-	text, err := os.ReadFile(filepath.Join(p.name, "README.md"))
+	text, err := os.ReadFile(cmp.Or(p.file, filepath.Join(p.name, "README.md")))
 	if err != nil {
 		t.Fatal(err)
 	}
 	begun := p.from == ""
 	for i, part := range strings.Split(string(text), "```") {
 		text, isConsole := strings.CutPrefix(part, "console\n")
-		if i%2 == 0 && (edited.MatchString(part) || p.until != "" && strings.Contains(part, p.until)) {
+		if i%2 == 0 && begun && (edited.MatchString(part) || p.until != "" && strings.Contains(part, p.until)) {
 			break
 		}
 		begun = begun || strings.Contains(part, p.from)
@@ -143,6 +171,16 @@ func (p *page) blocks(t *testing.T) (blocks [][]command) {
 
 // run runs the commands of a block in one shell and compares the output of each.
 func (p *page) run(t *testing.T, h *hosttest.Host, stock string, block []command) {
+	t.Helper()
+	for i, printed := range p.shell(t, h, stock, block) {
+		if got, want := steady(printed), steady(block[i].want); got != want {
+			t.Errorf("$ %s\ngot\n%s\nthe page has\n%s", block[i].line, got, want)
+		}
+	}
+}
+
+// shell runs the commands of a block in one shell and returns the output of each.
+func (p *page) shell(t *testing.T, h *hosttest.Host, stock string, block []command) (outputs []string) {
 	t.Helper()
 	self, err := os.Executable()
 	if err != nil {
@@ -177,10 +215,9 @@ func (p *page) run(t *testing.T, h *hosttest.Host, stock string, block []command
 		if i >= len(printed)-1 {
 			t.Fatalf("the shell ended at: %s\n%s", c.line, out)
 		}
-		if got, want := steady(back.Replace(string(printed[i]))), steady(c.want); got != want {
-			t.Errorf("$ %s\ngot\n%s\nthe page has\n%s", c.line, got, want)
-		}
+		outputs = append(outputs, back.Replace(string(printed[i])))
 	}
+	return outputs
 }
 
 // varying matches what differs from run to run.
