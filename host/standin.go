@@ -29,14 +29,13 @@ type standIns struct {
 	source Source
 }
 
-// next returns the newest good set that may be tried, or nil. It skips sets under which the process died, and those for which
-// tried is set.
-func (s standIns) next(bad badFiles, tried map[string]bool) *config.Set {
+// next returns the newest good set that may be tried, or nil, and those that cannot be used, as warnings. It skips sets under which the
+// process died, and those for which tried is set.
+func (s standIns) next(bad badFiles, tried map[string]bool) (set *config.Set, lost config.Problems) {
 	source, ok := s.source.(keptLoader)
 	if !ok {
-		return nil
+		return nil, nil
 	}
-	var lost config.Problems
 	for _, g := range s.store.Good() {
 		if tried[g.Hash] || g.Hash == bad.hash || s.store.Boot.Condemned(g.Hash) != nil {
 			continue
@@ -45,14 +44,14 @@ func (s standIns) next(bad badFiles, tried map[string]bool) *config.Set {
 		if err == nil {
 			var set *config.Set
 			if set, err = source.LoadKept(texts); err == nil {
-				return inPlaceOf(bad, set, &g, lost)
+				return inPlaceOf(bad, set, &g, lost), lost
 			}
 		}
 		lost = append(lost, config.Problem{
 			Path: "host.state", Message: fmt.Sprintf("the good set of r%d cannot be used: %s", g.Number, firstProblem(err)), Warning: true,
 		})
 	}
-	return nil
+	return nil, lost
 }
 
 // newest returns the newest good set, which a start with another one is compared with, and its revision; nil if there is none, or if
@@ -118,10 +117,13 @@ func lastGood(source Source, dir string, set *config.Set, err error) *config.Set
 		return nil
 	}
 	store := state.Read((&config.Set{Dir: dir}).Path(m.Host.State.Dir))
-	good := standIns{store, source}.next(bad, nil)
+	good, lost := standIns{store, source}.next(bad, nil)
 	if good == nil && asked && err != nil {
-		w := m.Position("policies.onBadStart").Problem("policies.onBadStart", "no last good set in "+m.Host.State.Dir+" to start from")
-		loadErr.Problems = append(loadErr.Problems, w)
+		why := "no last good set in " + m.Host.State.Dir + " to start from"
+		if len(lost) > 0 {
+			why = lost[0].Message
+		}
+		loadErr.Problems = append(loadErr.Problems, m.Position("policies.onBadStart").Problem("policies.onBadStart", why))
 	}
 	if good != nil && !asked && good.Manifest.Policies.OnBadStart != config.OnBadStartLastGood {
 		return nil // the manifest cannot be read, and that of the good set does not ask for it

@@ -148,7 +148,7 @@ func (d *stateDir) instead(set *config.Set, problems config.Problems) *config.Se
 		bad.files, bad.problems = set.Desired, set.Rejected.With(problems)
 	}
 	d.tried[set.Hash] = true
-	next := standIns{d.store, d.source}.next(bad, d.tried)
+	next, _ := standIns{d.store, d.source}.next(bad, d.tried)
 	if next != nil {
 		d.tried[next.Hash] = true
 	}

@@ -188,6 +188,20 @@ func TestWithoutLastGoodBadFilesAreAnError(t *testing.T) {
 	}
 }
 
+// Tokens are not kept with a good set, which therefore needs the same file.
+func TestAGoodSetThatCannotBeUsedIsNamed(t *testing.T) {
+	const operator = "- {name: ann, role: operate, sha256: 41ef4bb0b23661e66301aac36066912dac037827b4ae63a7b1165a5aa93ed4eb}\n"
+	o := hosttest.Options{Registry: newPlant(t).reg, Files: map[string]string{"p.yaml": ruleA, "admins.yaml": operator}}
+	h := hosttest.Start(t, strings.Replace(remembering, "fallback: [baked.yaml], ", "", 1)+"admin: {tokens: {file: admins.yaml}}\n", o)
+	h.Stop()
+	markGood(t, h.Dir, 1)
+	h.Write("admins.yaml", "- {name: ann, role: root}\n")
+	_, _, err := host.LoadFiles(filepath.Join(h.Dir, "easymicro.yaml"), from.Options{})
+	if err == nil || !strings.Contains(err.Error(), "policies.onBadStart: the good set of r1 cannot be used: admins.yaml:1:") {
+		t.Errorf("%v", err)
+	}
+}
+
 func TestARevisionIsGoodOnceItHasBeenInForceForAWhile(t *testing.T) {
 	t.Parallel()
 	h, _, restart := remembered(t)
