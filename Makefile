@@ -1,6 +1,6 @@
 # `make` lists the targets. Each is one or two commands that you can as well type yourself.
 .DEFAULT_GOAL := help
-.PHONY: help build test race lint fuzz samples cross bench generate ci
+.PHONY: help build test race lint fuzz samples cross bench dist generate ci
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,9 @@ cross: ## build and vet for linux, darwin and windows on amd64 and arm64
 
 bench: ## run the benchmarks of wire, policies and host
 	go test -run '^$$' -bench . -benchmem ./wire/... ./policies/... ./host/...
+
+dist: ## make binaries, deb, rpm, image and checksums in dist/, which must be empty (VERSION=v1.2.3)
+	go run -C cmd/easymicro/packaging . -version "$(VERSION)"
 
 generate: ## write the generated files anew
 	.ci/run generate

@@ -38,6 +38,11 @@ func Run(ctx context.Context, args []string, streams IO) int {
 	return report(&a.printer, err)
 }
 
+// Command returns the root command with all its subcommands, for programs that write manual pages. Run runs them.
+func Command() *cobra.Command {
+	return newRoot(&app{printer: printer{out: io.Discard, err: io.Discard}, registry: registry.Default()})
+}
+
 // newRoot returns the root command with all its subcommands.
 func newRoot(a *app) *cobra.Command {
 	showVersion := false
