@@ -186,11 +186,14 @@ func TestTheDebInstallsRunsAndLeavesOnlyConfigurationAndState(t *testing.T) {
 	run("--install", deb)
 	for _, name := range []string{
 		"usr/bin/easymicro", "usr/lib/systemd/system/easymicro.service", "usr/share/man/man1/easymicro-serve.1.gz",
-		"usr/share/bash-completion/completions/easymicro", "usr/share/doc/easymicro/copyright",
+		"usr/share/bash-completion/completions/easymicro", "usr/share/zsh/vendor-completions/_easymicro", "usr/share/doc/easymicro/copyright",
 	} {
 		if _, err := os.Stat(filepath.Join(dir, name)); err != nil {
 			t.Error(err)
 		}
+	}
+	if _, err := os.Stat(filepath.Join(dir, "usr/share/zsh/site-functions")); err == nil {
+		t.Error("the deb has the completions of the rpm, too")
 	}
 
 	cmd := inRoot(t, dir, "true", nil, unitCommand(t, dir))

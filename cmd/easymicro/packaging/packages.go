@@ -19,6 +19,12 @@ import (
 	"github.com/easymicro/easymicro/cmd/easymicro/cli"
 )
 
+// Where zsh looks for completions: Debian has a folder for those of packages.
+const (
+	zshRPM = "usr/share/zsh/site-functions/_easymicro"
+	zshDeb = "usr/share/zsh/vendor-completions/_easymicro"
+)
+
 // packages makes the deb and the rpm of a binary.
 func (r *release) packages(b binary) error {
 	staged, err := os.MkdirTemp("", "easymicro-packaging")
@@ -58,7 +64,8 @@ func (r *release) stage(dir string) error {
 		args []string
 	}{
 		{"usr/share/bash-completion/completions/easymicro", []string{"completion", "bash"}},
-		{"usr/share/zsh/site-functions/_easymicro", []string{"completion", "zsh"}},
+		{zshRPM, []string{"completion", "zsh"}},
+		{zshDeb, []string{"completion", "zsh"}},
 		{"usr/share/fish/vendor_completions.d/easymicro.fish", []string{"completion", "fish"}},
 		{"usr/share/doc/easymicro/copyright", []string{"version", "--licenses"}},
 	} {
@@ -197,7 +204,14 @@ func (r *release) contents(staged string) (files.Contents, error) {
 		if strings.HasPrefix(to, "/etc/") {
 			kind = files.TypeConfigNoReplace
 		}
-		all = append(all, r.content(file, to, kind, 0o644))
+		c := r.content(file, to, kind, 0o644)
+		switch to {
+		case "/" + zshRPM:
+			c.Packager = "rpm"
+		case "/" + zshDeb:
+			c.Packager = "deb"
+		}
+		all = append(all, c)
 		return nil
 	})
 	return all, err
