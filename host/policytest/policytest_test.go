@@ -277,3 +277,63 @@ func TestMistakesAreProblemsWithTheirPlace(t *testing.T) {
 		t.Errorf("got %s", got)
 	}
 }
+
+// withClaims is a manifest whose signed tokens have the claim tenant.
+const withClaims = `
+services: [{name: Arith, handler: samples.arith}]
+auth:
+  identify: [jwt, token]
+  jwt: {jwksFile: jwks.json, issuer: "https://login.test/", audience: orders, claims: {tenant: org}}
+  tokens: {file: tokens.yaml}
+upstreams: [{name: billing, service: Billing, resolve: {endpoints: ["10.0.0.5:1"]}}]
+policies: {files: [policies.yaml]}
+`
+
+// jwks has the key of RFC 8037, appendix A.
+const jwks = `{"keys": [{"kty": "OKP", "crv": "Ed25519", "kid": "a", "x": "11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}]}`
+
+const claimRules = `
+  - {name: acme, match: {service: Arith, method: Mul, identity: {tenant: acme}}, access: {deny: [{caller: "*"}]}}
+  - {name: each, match: {service: Arith, method: Div}, rateLimit: {rate: 1, per: 1h, burst: 2, key: identity.tenant}}
+`
+
+func TestRulesMatchAndKeyByTheClaimsOfAStep(t *testing.T) {
+	s := run(t, claimRules, `
+  - name: match
+    calls:
+      - {to: Arith.Mul, caller: web, identity: {tenant: acme}, expect: {PERMISSION_DENIED: 1, by: acme}}
+      - {to: Arith.Mul, caller: web, identity: {tenant: other}, expect: {OK: 1}}
+      - {to: Arith.Mul, caller: web, expect: {OK: 1}}
+  - name: key
+    calls:
+      - {to: Arith.Div, caller: web, identity: {tenant: acme}, count: 3, expect: {OK: 2, RESOURCE_EXHAUSTED: 1, by: each}}
+      - {to: Arith.Div, caller: job, identity: {tenant: acme}, expect: {RESOURCE_EXHAUSTED: 1, by: each}}
+      - {to: Arith.Div, caller: web, identity: {tenant: other}, count: 2, expect: {OK: 2}}
+`, "easymicro.yaml", withClaims, "jwks.json", jwks)
+	for _, p := range s.Problems {
+		t.Error(p)
+	}
+	if len(s.Cases) != 2 {
+		t.Errorf("%d cases were run, want 2", len(s.Cases))
+	}
+	for i := range s.Cases {
+		for _, p := range s.Cases[i].Failures {
+			t.Errorf("%s: %s", s.Cases[i].Name, p)
+		}
+	}
+}
+
+func TestClaimsThatNoCallHasAreProblems(t *testing.T) {
+	for name, test := range map[string]struct{ call, want string }{
+		"an upstream":      {"{to: billing.Get, caller: web, identity: {tenant: a}, expect: {OK: 1}}", "rules for calls to an upstream match no claims"},
+		"an anonymous one": {"{to: Arith.Mul, identity: {tenant: a}, expect: {OK: 1}}", "anonymous callers have no claims: add caller"},
+		"an unknown claim": {"{to: Arith.Mul, caller: web, identity: {team: a}, expect: {OK: 1}}", `names no claim "team"; it names tenant`},
+	} {
+		t.Run(name, func(t *testing.T) {
+			s := run(t, claimRules, "  - {name: a, calls: ["+test.call+"]}\n", "easymicro.yaml", withClaims, "jwks.json", jwks)
+			if len(s.Problems) != 1 || !strings.Contains(s.Problems[0].Error(), test.want) {
+				t.Errorf("got %v, want a problem that says %q", s.Problems, test.want)
+			}
+		})
+	}
+}
