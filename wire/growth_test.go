@@ -211,6 +211,7 @@ func TestCallsBeyondTheBudgetAreRefusedUntilOthersEnd(t *testing.T) {
 		if f := other.Receive(); f.Status != wire.StatusNormal || time.Since(begin) != 0 {
 			t.Errorf("another connection: %v after %v", wire.ErrorOf(f), time.Since(begin))
 		}
+		synctest.Wait() // the call of the other connection has ended
 		if u := budget.Usage(); u.InFlight != 20 || u.Refused != 10 {
 			t.Errorf("%+v", u)
 		}
