@@ -47,8 +47,8 @@ var spoiltTokens = map[string]string{
 	"huge":   "admin.token has 2147483648 bytes: the limit is 64 KiB",
 }
 
+// It counts what the process allocates, and so runs beside no other test.
 func TestTheOperatorsTokenIsReadWithTheSetAndNotByRequests(t *testing.T) {
-	t.Parallel()
 	for how, want := range spoiltTokens {
 		t.Run(how, func(t *testing.T) {
 			h := hosttest.Start(t, "admin: {tokenFile: admin.token}\nservices: [{name: Arith, handler: test.arith}]\npolicies: {watch: {debounce: 20ms}}\n",
