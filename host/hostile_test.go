@@ -44,7 +44,7 @@ func TestHostilePeersAreCutOffWithoutEffectOnOthers(t *testing.T) {
 	p := newPlant(t)
 	registry.Plain(list{}, registry.In(p.reg), registry.As("test.list"))
 	h := hosttest.Start(t, `
-listeners: [{name: main, address: "127.0.0.1:0", limits: {firstByteTimeout: 700ms}}]
+listeners: [{name: main, address: "127.0.0.1:0", limits: {firstByteTimeout: 3s}}]
 services: [{name: Arith, handler: test.arith}, {name: List, handler: test.list}]
 `, hosttest.Options{Registry: p.reg})
 	for range 10 { // what a first call costs is not the attackers'
