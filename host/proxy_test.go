@@ -168,7 +168,7 @@ func TestAConnectionWithoutARequiredProxyHeaderIsRefused(t *testing.T) {
 // A balancer that opens a connection and says nothing delays no other, and one that only probes is not logged.
 func TestASlowProxyHeaderDelaysNoOtherConnection(t *testing.T) {
 	var log logBuffer
-	h := hosttest.Start(t, fmt.Sprintf(proxiedManifest, `proxyProtocol: {from: ["127.0.0.0/8"]}, limits: {firstByteTimeout: 100ms}`),
+	h := hosttest.Start(t, fmt.Sprintf(proxiedManifest, `proxyProtocol: {from: ["127.0.0.0/8"]}, limits: {firstByteTimeout: 2s}`),
 		hosttest.Options{Registry: newPlant(t).reg, Log: &log})
 	looking, err := net.Dial("tcp", h.Address)
 	must(t, err)
